@@ -1,0 +1,163 @@
+//! A message to one of its receivers: the head is made here, the body stays where the publisher's bytes are.
+
+use lunix_proto::Full;
+
+use super::client::ClientId;
+use super::control::Sid;
+
+/// A message for one receiver.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    pub(super) to: ClientId,
+    pub(super) subject: &'a [u8],
+    pub(super) reply: Option<&'a [u8]>,
+    pub(super) sid: Sid<'a>,
+    /// How much of the body is header block; 0 if the receiver gets none.
+    pub(super) header_len: usize,
+    pub(super) body: &'a [u8],
+    pub(super) body_at: usize,
+}
+
+impl<'a> Delivery<'a> {
+    /// The receiver.
+    pub fn to(&self) -> ClientId {
+        self.to
+    }
+
+    /// What follows the head: header block if the receiver knows such, payload, CR LF.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Where [`Delivery::body`] lies in the bytes of [`Input::Received`](super::Input::Received).
+    pub fn body_range(&self) -> core::ops::Range<usize> {
+        self.body_at..self.body_at + self.body.len()
+    }
+
+    /// The length of the head.
+    pub fn head_len(&self) -> usize {
+        head_len(self.subject, self.reply, self.sid.len(), self.header_len, self.body.len().saturating_sub(2))
+    }
+
+    /// Writes the head: `MSG subject sid [reply] size` CR LF, or `HMSG` with the header block's size before
+    /// the whole size.
+    ///
+    /// # Errors
+    /// `out` is shorter than [`Delivery::head_len`].
+    pub fn encode_head(&self, out: &mut [u8]) -> Result<usize, Full> {
+        let mut cut = Cut::new(out);
+        cut.put(if self.header_len > 0 { b"HMSG " } else { b"MSG " });
+        cut.put(self.subject);
+        cut.put(b" ");
+        self.sid.parts().for_each(|part| cut.put(part));
+        cut.put(b" ");
+        if let Some(reply) = self.reply {
+            cut.put(reply);
+            cut.put(b" ");
+        }
+        if self.header_len > 0 {
+            cut.number(self.header_len);
+            cut.put(b" ");
+        }
+        cut.number(self.body.len().saturating_sub(2));
+        cut.put(b"\r\n");
+        cut.finish()
+    }
+}
+
+/// The length of a head for a body of `size` bytes with its header block.
+pub(super) fn head_len(
+    subject: &[u8],
+    reply: Option<&[u8]>,
+    sid_len: usize,
+    header_len: usize,
+    size: usize,
+) -> usize {
+    let reply = reply.map_or(0, |reply| reply.len() + 1);
+    let header = if header_len > 0 { digits(header_len) + 2 } else { 0 };
+    // "MSG ", two blanks, CR LF.
+    subject.len() + sid_len + reply + header + digits(size) + 8
+}
+
+/// Decimal digits of `number`.
+fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// Writes pieces one after the other, and counts also what does not fit.
+pub(super) struct Cut<'o> {
+    out: &'o mut [u8],
+    len: usize,
+}
+
+impl<'o> Cut<'o> {
+    pub(super) fn new(out: &'o mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, piece: &[u8]) {
+        let end = self.len + piece.len();
+        if let Some(place) = self.out.get_mut(self.len..end) {
+            place.copy_from_slice(piece);
+        }
+        self.len = end;
+    }
+
+    pub(super) fn number(&mut self, mut number: usize) {
+        let mut text = [b'0'; 20];
+        let mut from = text.len();
+        for digit in text.iter_mut().rev() {
+            from -= 1;
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.put(text.get(from..).unwrap_or_default());
+    }
+
+    pub(super) fn finish(self) -> Result<usize, Full> {
+        if self.len <= self.out.len() { Ok(self.len) } else { Err(Full { needed: self.len }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::Text;
+    use super::super::{Chunk, pool::Pool};
+    use super::*;
+
+    #[test]
+    fn heads_are_as_long_as_they_say() {
+        let mut chunks = [Chunk::EMPTY; 4];
+        let mut pool = Pool::NEW;
+        for sid in [&b"1"[..], b"a-sid-longer-than-eleven-bytes-and-than-one-chunk"] {
+            let text = Text::store(sid, &mut chunks, &mut pool).unwrap();
+            for (header_len, size, reply, expected) in [
+                (0, 0, None, "MSG s.t {} 0\r\n"),
+                (0, 9, None, "MSG s.t {} 9\r\n"),
+                (0, 10, Some(&b"r"[..]), "MSG s.t {} r 10\r\n"),
+                (12, 99, Some(b"r"), "HMSG s.t {} r 12 99\r\n"),
+                (12, 100, None, "HMSG s.t {} 12 100\r\n"),
+            ] {
+                let delivery = Delivery {
+                    to: ClientId::new(0),
+                    subject: b"s.t",
+                    reply,
+                    sid: Sid { text, chunks: &chunks },
+                    header_len,
+                    body: &[0; 102][..size + 2],
+                    body_at: 0,
+                };
+                let mut out = [0; 128];
+                let written = delivery.encode_head(&mut out).unwrap();
+                let expected = expected.replace("{}", core::str::from_utf8(sid).unwrap());
+                assert_eq!(&out[..written], expected.as_bytes());
+                assert_eq!(delivery.head_len(), written);
+                assert_eq!(delivery.encode_head(&mut out[..written - 1]), Err(Full { needed: written }));
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a broker allows.
+
+use crate::time::Duration;
+
+/// What a broker allows its clients. Every limit is finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at the same time.
+    pub connections: u32,
+    /// Subscriptions of one client.
+    pub subscriptions: u32,
+    /// Bytes of header block and payload together.
+    pub payload: usize,
+    /// Bytes of a control line.
+    pub control_line: usize,
+    /// Bytes that wait for one client; a client with more is a slow consumer and is closed.
+    pub pending: usize,
+    /// Bytes that wait for all clients together; beyond them the client with most is closed.
+    pub pending_all: usize,
+    /// How long a client may take none of what waits for it.
+    pub write_deadline: Duration,
+    /// How often a client that says nothing is asked whether it is there. `None`: every two minutes over a
+    /// network; never on this machine, where the kernel reports a client's death.
+    pub ping_interval: Option<Duration>,
+    /// Unanswered pings; at the next one the connection is stale.
+    pub ping_max: u8,
+    /// Whether messages may have header blocks.
+    pub headers: bool,
+}
+
+impl Default for Limits {
+    /// nats-server's, but for what waits: it allows each client 64 MiB, we 64 MiB to all of them.
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            subscriptions: u32::MAX,
+            payload: 1 << 20,
+            control_line: 4096,
+            pending: 32 << 20,
+            pending_all: 64 << 20,
+            write_deadline: Duration::from_secs(10),
+            ping_interval: None,
+            ping_max: 2,
+            headers: true,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The broker's memory, which the target gives: static arrays on a microcontroller, growing vectors on Linux.
+
+use super::client::Client;
+use super::router::{Group, Subscription};
+use super::text::Chunk;
+use super::trie::Node;
+
+/// The tables of a broker, all of them slices of `EMPTY` slots before their first use.
+///
+/// A subscription takes one slot of `subscriptions`, at most one of `nodes` for each token that no other
+/// subscription shares, one of `groups` if it is the first of its queue group, and `chunks` only for
+/// tokens and group names of more than 15 bytes and subscription ids of more than 11.
+#[derive(Debug)]
+pub struct Tables<'m> {
+    /// Tokens of subscribed subjects; the first one is the root.
+    pub nodes: &'m mut [Node],
+    /// Subscriptions.
+    pub subscriptions: &'m mut [Subscription],
+    /// Queue groups.
+    pub groups: &'m mut [Group],
+    /// Long text in blocks.
+    pub chunks: &'m mut [Chunk],
+    /// Connections, by [`ClientId`](super::ClientId).
+    pub clients: &'m mut [Client],
+}
+
+/// Where a broker keeps what it knows.
+///
+/// [`Arrays`] is one of fixed size; vectors that [`Memory::grow`] makes longer are another one.
+pub trait Memory {
+    /// The tables. Between two calls their contents stay, and they never become shorter.
+    fn tables(&mut self) -> Tables<'_>;
+
+    /// `table` is full and the broker needs more of it to do what a client asks. Makes it longer by at least
+    /// one slot (new ones `EMPTY`) and answers `true`, or answers `false`: then the client is refused.
+    ///
+    /// The broker asks before it changes anything, so that every operation happens whole or not at all.
+    fn grow(&mut self, table: Table) -> bool {
+        let _ = table;
+        false
+    }
+}
+
+/// Names a table to [`Memory::grow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// [`Tables::nodes`].
+    Nodes,
+    /// [`Tables::subscriptions`].
+    Subscriptions,
+    /// [`Tables::groups`].
+    Groups,
+    /// [`Tables::chunks`].
+    Chunks,
+    /// [`Tables::clients`].
+    Clients,
+}
+
+/// Memory of fixed size, for static memory: a microcontroller's broker takes its limits from here.
+///
+/// ```
+/// use lunix_core::broker::{Arrays, Broker, Limits};
+///
+/// // 8 connections, 64 subscriptions.
+/// type Small = Arrays<128, 64, 8, 64, 8>;
+/// let broker = Broker::new(Small::EMPTY, Limits::default(), 0x5eed);
+/// assert_eq!(broker.statistics().connections, 0);
+/// assert!(size_of::<Small>() < 14 * 1024);
+/// ```
+#[derive(Debug)]
+pub struct Arrays<
+    const NODES: usize,
+    const SUBSCRIPTIONS: usize,
+    const GROUPS: usize,
+    const CHUNKS: usize,
+    const CLIENTS: usize,
+> {
+    nodes: [Node; NODES],
+    subscriptions: [Subscription; SUBSCRIPTIONS],
+    groups: [Group; GROUPS],
+    chunks: [Chunk; CHUNKS],
+    clients: [Client; CLIENTS],
+}
+
+impl<
+    const NODES: usize,
+    const SUBSCRIPTIONS: usize,
+    const GROUPS: usize,
+    const CHUNKS: usize,
+    const CLIENTS: usize,
+> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS>
+{
+    /// All slots are free.
+    pub const EMPTY: Self = Self {
+        nodes: [Node::EMPTY; NODES],
+        subscriptions: [Subscription::EMPTY; SUBSCRIPTIONS],
+        groups: [Group::EMPTY; GROUPS],
+        chunks: [Chunk::EMPTY; CHUNKS],
+        clients: [const { Client::EMPTY }; CLIENTS],
+    };
+}
+
+impl<
+    const NODES: usize,
+    const SUBSCRIPTIONS: usize,
+    const GROUPS: usize,
+    const CHUNKS: usize,
+    const CLIENTS: usize,
+> Memory for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS>
+{
+    fn tables(&mut self) -> Tables<'_> {
+        let Self { nodes, subscriptions, groups, chunks, clients } = self;
+        Tables { nodes, subscriptions, groups, chunks, clients }
+    }
+}

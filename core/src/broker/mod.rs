@@ -1,0 +1,318 @@
+//! The NATS server as a passive machine: connections, subscriptions, and who gets which message.
+//!
+//! It follows the [contract of every machine](crate). [`Broker::handle`] answers a [`Turn`], which holds the
+//! broker and the input's bytes until it has been drained: so an [`Action`] can point into both, nothing is
+//! copied or queued, and a message to a million receivers is a million short [`Turn::poll`]s.
+//!
+//! ```text
+//! driver                                          broker
+//! accept            -- Opened ------------------> INFO
+//! read into buffer  -- Received(bytes) ---------> one operation: its answers, or a Deliver a receiver
+//!                      progress(): consume n bytes, or read until there are n
+//! write from rings  -- Flushed(what is left) ---> slow consumers
+//! end of file       -- Closed ------------------> the slot is free again
+//! next_deadline()   -- Tick --------------------> pings, stale and slow connections
+//! ```
+//!
+//! The driver keeps the bytes: one buffer that it reads into and one ring that it writes from for each
+//! connection, both of which may be none at all while nothing is under way. Rules are nats-server's as of 2.15.
+//!
+//! What a client may do is asked in two places, where users and permissions will be: `Turn::connect` admits,
+//! `Turn::publish` and `Turn::subscribe` refuse.
+
+mod client;
+mod control;
+mod delivery;
+mod limits;
+mod memory;
+mod pool;
+mod router;
+mod text;
+mod trie;
+mod turn;
+
+pub use client::{Client, ClientId, Peer};
+pub use control::{Control, ErrorText, Sid, Welcome};
+pub use delivery::Delivery;
+pub use limits::Limits;
+pub use memory::{Arrays, Memory, Table, Tables};
+pub use router::{Group, Subscription};
+pub use text::Chunk;
+pub use trie::Node;
+pub use turn::{Progress, Turn};
+
+use client::State;
+use pool::{NONE, at, at_mut};
+use router::Router;
+
+use crate::time::Instant;
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'b> {
+    /// A connection begins. Its number must be free; small numbers keep the table of clients small.
+    Opened {
+        /// The driver's number for it.
+        client: ClientId,
+        /// Where it comes from.
+        peer: Peer,
+    },
+    /// A connection's bytes, from the first one that has not been consumed. Exactly one operation is
+    /// carried out: call it again as long as [`Progress::Consumed`] leaves bytes.
+    Received {
+        /// Whose bytes.
+        client: ClientId,
+        /// At least one byte.
+        bytes: &'b [u8],
+    },
+    /// The driver has written to a connection as much as it takes. Causes no action.
+    Flushed {
+        /// To whom.
+        client: ClientId,
+        /// How many bytes are left to be written.
+        left: usize,
+    },
+    /// A connection has ended, by its peer's will or by [`Action::Close`]; its number is free.
+    Closed {
+        /// Which.
+        client: ClientId,
+    },
+    /// The time of [`Broker::next_deadline`] has come.
+    Tick,
+}
+
+/// What the driver has to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// Send a line.
+    Send {
+        /// To whom.
+        to: ClientId,
+        /// What.
+        line: Control<'a>,
+    },
+    /// Send a message: [`Delivery::encode_head`], then [`Delivery::body`].
+    Deliver(Delivery<'a>),
+    /// Close a connection and say [`Input::Closed`] when that is done. Nothing more comes for it.
+    Close {
+        /// Which.
+        client: ClientId,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why the broker closes a connection; displayed as nats-server names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The stream broke the protocol.
+    Protocol,
+    /// The client reported an error.
+    ClientError,
+    /// Too many bytes wait for it.
+    PendingBytes,
+    /// It has taken nothing for too long.
+    WriteDeadline,
+    /// It does not answer pings.
+    Stale,
+    /// There are too many connections.
+    Connections,
+    /// It asked in `CONNECT` for what there is not.
+    Connect,
+}
+
+impl Reason {
+    /// Whether what waits for the connection should still be written, as far as it takes it at once.
+    pub const fn is_polite(self) -> bool {
+        !matches!(self, Self::PendingBytes | Self::WriteDeadline)
+    }
+}
+
+impl core::fmt::Display for Reason {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.write_str(match self {
+            Self::Protocol => "Protocol Violation",
+            Self::ClientError => "Parse Error",
+            Self::PendingBytes => "Slow Consumer (Pending Bytes)",
+            Self::WriteDeadline => "Slow Consumer (Write Deadline)",
+            Self::Stale => "Stale Connection",
+            Self::Connections => "Maximum Connections Exceeded",
+            Self::Connect => "Bad Client Protocol Version",
+        })
+    }
+}
+
+/// What a broker has done and has, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Messages received.
+    pub in_messages: u64,
+    /// Their bytes, header blocks and payloads.
+    pub in_bytes: u64,
+    /// Messages delivered.
+    pub out_messages: u64,
+    /// Their bytes, header blocks and payloads.
+    pub out_bytes: u64,
+    /// Connections closed because they were slow.
+    pub slow_consumers: u64,
+    /// Connections there have been.
+    pub total_connections: u64,
+    /// Connections there are.
+    pub connections: u32,
+    /// Subscriptions there are.
+    pub subscriptions: u32,
+    /// Bytes that wait for clients.
+    pub pending: usize,
+}
+
+/// A NATS server without a network.
+///
+/// ```
+/// # use lunix_core::broker::*;
+/// # use lunix_core::time::Instant;
+/// let memory = Arrays::<8, 4, 1, 1, 2>::EMPTY;
+/// let mut broker = Broker::new(memory, Limits::default(), 0x5eed);
+/// let now = Instant::from_micros(0);
+/// let client = ClientId::new(0);
+///
+/// let mut turn = broker.handle(now, Input::Opened { client, peer: Peer::Local });
+/// assert!(matches!(turn.poll(), Some(Action::Send { line: Control::Info(_), .. })));
+/// assert!(turn.poll().is_none());
+///
+/// let mut stream = &b"CONNECT {\"verbose\":false}\r\nSUB greet.* 1\r\nPUB greet.all 5\r\nhello\r\n"[..];
+/// let mut sent = Vec::new();
+/// while !stream.is_empty() {
+///     let mut turn = broker.handle(now, Input::Received { client, bytes: stream });
+///     while let Some(action) = turn.poll() {
+///         if let Action::Deliver(delivery) = action {
+///             let mut head = [0; 64];
+///             let written = delivery.encode_head(&mut head).unwrap();
+///             sent.extend_from_slice(&head[..written]);
+///             sent.extend_from_slice(delivery.body());
+///         }
+///     }
+///     match turn.progress() {
+///         Progress::Consumed(bytes) => stream = &stream[bytes..],
+///         Progress::Needs(_) => break,
+///     }
+/// }
+/// assert_eq!(sent, b"MSG greet.all 1 5\r\nhello\r\n");
+/// assert_eq!(broker.next_deadline(), None);
+/// ```
+#[derive(Debug)]
+pub struct Broker<M> {
+    memory: M,
+    machine: Machine,
+}
+
+/// What of a broker does not depend on where its tables are.
+#[derive(Debug)]
+struct Machine {
+    limits: Limits,
+    router: Router,
+    statistics: Statistics,
+    /// Slots of clients from here on were never used.
+    high: u32,
+    /// Not after the first deadline of any client.
+    deadline: Option<Instant>,
+    /// The first of the clients that were closed in this turn.
+    closing: u32,
+}
+
+impl<M: Memory> Broker<M> {
+    /// A broker without connections. `seed` should be unknown to clients: it chooses hashes and queue members.
+    pub const fn new(memory: M, limits: Limits, seed: u64) -> Self {
+        let machine = Machine {
+            limits,
+            router: Router::new(seed),
+            statistics: Statistics {
+                in_messages: 0,
+                in_bytes: 0,
+                out_messages: 0,
+                out_bytes: 0,
+                slow_consumers: 0,
+                total_connections: 0,
+                connections: 0,
+                subscriptions: 0,
+                pending: 0,
+            },
+            high: 0,
+            deadline: None,
+            closing: NONE,
+        };
+        Self { memory, machine }
+    }
+
+    /// Tells the broker what happened. The turn must be polled until it answers `None`; what a turn that is
+    /// dropped earlier has not said is never said.
+    ///
+    /// Its actions: at most three, and one more for each receiver of a message or each client at a `Tick`.
+    pub fn handle<'t>(&'t mut self, now: Instant, input: Input<'t>) -> Turn<'t, M> {
+        self.machine.settle(&mut self.memory.tables());
+        Turn::new(self, now, input)
+    }
+
+    /// When the next [`Input::Tick`] is due. Ask again after every turn.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.machine.deadline
+    }
+
+    /// What it has done and has.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { subscriptions: self.machine.router.subscriptions(), ..self.machine.statistics }
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.machine.limits
+    }
+}
+
+impl Machine {
+    fn note(&mut self, deadline: Option<Instant>) {
+        self.deadline = match (self.deadline, deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Begins to close an open client; its subscriptions end in [`Machine::settle`].
+    fn close(&mut self, tables: &mut Tables<'_>, client: ClientId, reason: Reason) {
+        if let Some(slot) = at_mut(tables.clients, client.index())
+            && slot.state == State::Open
+        {
+            slot.state = State::Closing;
+            slot.next_closing = core::mem::replace(&mut self.closing, client.index());
+            self.statistics.slow_consumers += u64::from(!reason.is_polite());
+            self.statistics.connections = self.statistics.connections.saturating_sub(1);
+            self.statistics.pending = self.statistics.pending.saturating_sub(slot.pending);
+            slot.pending = 0;
+        }
+    }
+
+    /// Ends the subscriptions that could not end while a message was under way.
+    fn settle(&mut self, tables: &mut Tables<'_>) {
+        while self.router.choice(tables).is_some() {}
+        while let Some((subscription, client)) = self.router.spent(tables) {
+            let mut first = at(tables.clients, client).map_or(NONE, |slot| slot.first);
+            self.router.bury(tables, subscription, &mut first);
+            if let Some(slot) = at_mut(tables.clients, client) {
+                slot.first = first;
+                slot.subscriptions = slot.subscriptions.saturating_sub(1);
+            }
+        }
+        while let Some(slot) = at_mut(tables.clients, self.closing) {
+            self.closing = core::mem::replace(&mut slot.next_closing, NONE);
+            slot.subscriptions = 0;
+            let mut first = core::mem::replace(&mut slot.first, NONE);
+            while first != NONE {
+                let subscription = first;
+                self.router.unsubscribe(tables, subscription, &mut first);
+                // Memory that does not keep what it was given must not keep the broker here for ever.
+                if first == subscription {
+                    break;
+                }
+            }
+        }
+    }
+}

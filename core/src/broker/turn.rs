@@ -1,0 +1,575 @@
+//! One input's way through the broker.
+
+use lunix_proto::nats::{ClientOp, Publish, subject};
+
+use super::client::{Client, ClientId, Peer, State, Wishes};
+use super::control::{Control, ErrorText, Sid, Welcome};
+use super::delivery::{self, Delivery};
+use super::memory::{Memory, Table, Tables};
+use super::pool::{NONE, at, at_mut};
+use super::router::{Request, Route, Subscription};
+use super::{Action, Broker, Input, Machine, Reason};
+use crate::time::Instant;
+
+/// How far [`Input::Received`] got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many bytes are done with.
+    Consumed(usize),
+    /// Nothing is done with; there must be so many bytes before another try makes sense.
+    Needs(usize),
+}
+
+/// The broker while it answers one input.
+#[derive(Debug)]
+pub struct Turn<'t, M> {
+    broker: &'t mut Broker<M>,
+    now: Instant,
+    /// The consumed bytes of a whole operation.
+    operation: &'t [u8],
+    progress: Progress,
+    /// What is said first, in this order.
+    lines: [Option<(ClientId, Control<'t>)>; 2],
+    closing: Option<(ClientId, Reason)>,
+    message: Option<Passage<'t>>,
+    /// The slot that a `Tick` looks at next.
+    scan: u32,
+}
+
+/// A message on its way.
+#[derive(Clone, Copy, Debug)]
+struct Passage<'t> {
+    from: ClientId,
+    publish: Publish<'t>,
+    route: Route,
+    stage: Stage,
+    delivered: bool,
+    /// What comes after the close of a slow consumer.
+    held: Option<Step<'t>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// To every plain subscription that matches, while queue groups choose.
+    Plain,
+    /// To the chosen members.
+    Queues,
+    /// Nobody had it: to the publisher's own subscription to the reply subject.
+    NoResponders,
+    Over,
+}
+
+/// An action before its text is looked up.
+#[derive(Clone, Copy, Debug)]
+enum Step<'t> {
+    Send(ClientId, Control<'t>),
+    Deliver(Publish<'t>, u32, ClientId, bool),
+    NoResponders(Publish<'t>, u32, ClientId),
+    Close(ClientId, Reason),
+}
+
+/// Replies that stand for what only servers may answer: exports of services, JetStream, gateways.
+const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
+
+impl<'t, M: Memory> Turn<'t, M> {
+    pub(super) fn new(broker: &'t mut Broker<M>, now: Instant, input: Input<'t>) -> Self {
+        let mut turn = Self {
+            broker,
+            now,
+            operation: b"",
+            progress: Progress::Consumed(0),
+            lines: [None; 2],
+            closing: None,
+            message: None,
+            scan: NONE,
+        };
+        match input {
+            Input::Received { client, bytes } => turn.received(client, bytes),
+            Input::Flushed { client, left } => turn.flushed(client, left),
+            Input::Opened { client, peer } => turn.opened(client, peer),
+            Input::Closed { client } => turn.closed(client),
+            Input::Tick => {
+                turn.broker.machine.deadline = None;
+                turn.scan = 0;
+            }
+        }
+        turn
+    }
+
+    /// How far [`Input::Received`] got; nothing was consumed of other inputs.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The next thing to do; `None` when there is nothing left, and from then on.
+    #[inline]
+    pub fn poll(&mut self) -> Option<Action<'_>> {
+        let step = self.step()?;
+        Some(match step {
+            Step::Send(to, line) => Action::Send { to, line },
+            Step::Close(client, reason) => Action::Close { client, reason },
+            Step::Deliver(publish, subscription, to, with_header) => {
+                let Publish { subject, reply, body, header_len } = publish;
+                // The codec's promise: body and CR LF are the last of the consumed bytes.
+                let begin = self.operation.len().saturating_sub(body.len() + 2);
+                let (skip, header_len) = if with_header { (0, header_len) } else { (header_len, 0) };
+                let body_at = begin + skip;
+                let body = self.operation.get(body_at..).unwrap_or_default();
+                let sid = self.sid(subscription);
+                Action::Deliver(Delivery { to, subject, reply, sid, header_len, body, body_at })
+            }
+            Step::NoResponders(publish, subscription, to) => {
+                let sid = self.sid(subscription);
+                let reply = publish.reply.unwrap_or_default();
+                Action::Send { to, line: Control::NoResponders { reply, sid, subject: publish.subject } }
+            }
+        })
+    }
+
+    fn sid(&mut self, subscription: u32) -> Sid<'_> {
+        let tables = self.broker.memory.tables();
+        let text = at(tables.subscriptions, subscription).map_or(super::text::Text::EMPTY, |slot| slot.sid);
+        Sid { text, chunks: tables.chunks }
+    }
+
+    fn step(&mut self) -> Option<Step<'t>> {
+        loop {
+            if let Some((to, line)) = self.lines.iter_mut().find_map(Option::take) {
+                match self.say(to, line) {
+                    Some(step) => return Some(step),
+                    None => continue,
+                }
+            }
+            if let Some(passage) = &mut self.message {
+                match self.broker.carry(passage) {
+                    Some(step) => return Some(step),
+                    None => self.message = None,
+                }
+            }
+            if let Some((client, reason)) = self.closing.take() {
+                self.broker.machine.close(&mut self.broker.memory.tables(), client, reason);
+                return Some(Step::Close(client, reason));
+            }
+            if !self.look_at_next() {
+                self.broker.machine.settle(&mut self.broker.memory.tables());
+                return None;
+            }
+        }
+    }
+
+    fn line(&mut self, to: ClientId, line: Control<'t>) {
+        if let Some(place) = self.lines.iter_mut().find(|place| place.is_none()) {
+            *place = Some((to, line));
+        }
+    }
+
+    fn close(&mut self, client: ClientId, reason: Reason) {
+        self.closing = Some((client, reason));
+    }
+
+    /// Sends a line, unless that makes the client a slow consumer.
+    fn say(&mut self, to: ClientId, line: Control<'t>) -> Option<Step<'t>> {
+        let tables = self.broker.memory.tables();
+        let machine = &mut self.broker.machine;
+        let Some(slot) = at_mut(tables.clients, to.index()) else {
+            // A connection beyond the limit has no slot, and is told so.
+            return Some(Step::Send(to, line));
+        };
+        if slot.state == State::Closing {
+            return None;
+        }
+        if slot.state == State::Open {
+            let len = line.len();
+            slot.pending += len;
+            machine.statistics.pending += len;
+            if slot.pending > machine.limits.pending {
+                self.close(to, Reason::PendingBytes);
+                return None;
+            }
+        }
+        Some(Step::Send(to, line))
+    }
+
+    fn opened(&mut self, client: ClientId, peer: Peer) {
+        let Broker { memory, machine } = &mut *self.broker;
+        let index = client.index();
+        let room = machine.statistics.connections < machine.limits.connections && {
+            while at(memory.tables().clients, index).is_none() && memory.grow(Table::Clients) {}
+            at(memory.tables().clients, index).is_some_and(|slot| slot.state == State::Free)
+        };
+        if !room {
+            self.line(client, Control::Error(ErrorText::Connections));
+            self.close(client, Reason::Connections);
+            return;
+        }
+        machine.statistics.total_connections += 1;
+        machine.statistics.connections += 1;
+        machine.high = machine.high.max(index + 1);
+        let slot = Client::open(self.now, machine.statistics.total_connections, peer, &machine.limits);
+        machine.note(slot.deadline(&machine.limits));
+        let welcome = welcome(&slot, false);
+        if let Some(place) = at_mut(memory.tables().clients, index) {
+            *place = slot;
+        }
+        self.line(client, Control::Info(welcome));
+    }
+
+    fn closed(&mut self, client: ClientId) {
+        let mut tables = self.broker.memory.tables();
+        self.broker.machine.close(&mut tables, client, Reason::ClientError);
+        self.broker.machine.settle(&mut tables);
+        if let Some(slot) = at_mut(tables.clients, client.index()) {
+            slot.state = State::Free;
+        }
+    }
+
+    fn flushed(&mut self, client: ClientId, left: usize) {
+        let tables = self.broker.memory.tables();
+        let machine = &mut self.broker.machine;
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return;
+        };
+        let before = core::mem::replace(&mut slot.pending, left);
+        machine.statistics.pending = machine.statistics.pending.saturating_sub(before) + left;
+        if left == 0 {
+            slot.stalled = None;
+        } else if left < before || slot.stalled.is_none() {
+            slot.stalled = Some(self.now);
+            let deadline = slot.deadline(&machine.limits);
+            machine.note(deadline);
+        }
+    }
+
+    fn received(&mut self, client: ClientId, bytes: &'t [u8]) {
+        self.progress = Progress::Consumed(bytes.len());
+        let tables = self.broker.memory.tables();
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return;
+        };
+        slot.heard = self.now;
+        match slot.decoder.decode(bytes) {
+            Ok(Some((op, len))) => {
+                self.progress = Progress::Consumed(len);
+                self.operation = bytes.get(..len).unwrap_or(bytes);
+                let wishes = slot.wishes;
+                self.operate(client, wishes, op);
+            }
+            Ok(None) => self.progress = Progress::Needs(slot.decoder.needed()),
+            Err(error) => {
+                if let Some(text) = ErrorText::of(error) {
+                    self.line(client, Control::Error(text));
+                }
+                self.close(client, Reason::Protocol);
+            }
+        }
+    }
+
+    fn operate(&mut self, client: ClientId, wishes: Wishes, op: ClientOp<'t>) {
+        match op {
+            ClientOp::Pub(publish) => self.publish(client, wishes, publish),
+            // A body with headers from a client that has not said it knows them: closed without a word.
+            ClientOp::HPub(_) if !wishes.headers => self.close(client, Reason::Protocol),
+            ClientOp::HPub(publish) => self.publish(client, wishes, publish),
+            ClientOp::Sub { subject, queue, sid } => {
+                let request = Request { client: client.index(), subject, queue, sid };
+                match self.subscribe(request) {
+                    Ok(()) => self.ok(client, wishes),
+                    Err(error) => self.line(client, Control::Error(error)),
+                }
+            }
+            ClientOp::Unsub { sid, max } => {
+                self.unsubscribe(client, sid, max);
+                self.ok(client, wishes);
+            }
+            ClientOp::Ping => self.ping(client),
+            ClientOp::Pong => {
+                if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
+                    slot.pings_out = 0;
+                }
+            }
+            ClientOp::Connect(json) => self.connect(client, wishes, json),
+            ClientOp::Info(_) | ClientOp::Ok => {}
+            ClientOp::Err(_) => self.close(client, Reason::ClientError),
+        }
+    }
+
+    fn ok(&mut self, client: ClientId, wishes: Wishes) {
+        if wishes.verbose {
+            self.line(client, Control::Ok);
+        }
+    }
+
+    fn connect(&mut self, client: ClientId, wishes: Wishes, json: &'t [u8]) {
+        let mut connect = wishes.as_connect();
+        if connect.apply(json).is_err() {
+            return self.close(client, Reason::Protocol);
+        }
+        let headers = connect.headers && self.broker.machine.limits.headers;
+        let refusal = if !(0..=1).contains(&connect.protocol) {
+            Some(ErrorText::ClientProtocol)
+        } else if connect.no_responders && !headers {
+            Some(ErrorText::NoRespondersNeedHeaders)
+        } else {
+            None
+        };
+        if let Some(text) = refusal {
+            self.line(client, Control::Error(text));
+            return self.close(client, Reason::Connect);
+        }
+        let wishes = Wishes {
+            verbose: connect.verbose,
+            pedantic: connect.pedantic,
+            echo: connect.echo,
+            headers,
+            no_responders: connect.no_responders,
+            async_info: connect.protocol == 1,
+        };
+        if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
+            slot.wishes = wishes;
+            slot.connected = true;
+        }
+        self.ok(client, wishes);
+    }
+
+    fn ping(&mut self, client: ClientId) {
+        self.line(client, Control::Pong);
+        let tables = self.broker.memory.tables();
+        if let Some(slot) = at_mut(tables.clients, client.index())
+            && slot.connected
+            && slot.wishes.async_info
+            && !core::mem::replace(&mut slot.informed, true)
+        {
+            let welcome = welcome(slot, true);
+            self.line(client, Control::Info(welcome));
+        }
+    }
+
+    fn publish(&mut self, client: ClientId, wishes: Wishes, publish: Publish<'t>) {
+        let machine = &mut self.broker.machine;
+        machine.statistics.in_messages += 1;
+        machine.statistics.in_bytes += publish.body.len() as u64;
+        if wishes.pedantic && !subject::is_literal(publish.subject) {
+            // nats-server says so, and delivers all the same.
+            self.line(client, Control::Error(ErrorText::InvalidPublishSubject));
+        }
+        if let Some(reply) = publish.reply
+            && matches!(reply.first(), Some(b'_' | b'$'))
+            && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
+        {
+            return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));
+        }
+        self.ok(client, wishes);
+        let route = self.broker.machine.router.route(publish.subject);
+        self.message =
+            Some(Passage { from: client, publish, route, stage: Stage::Plain, delivered: false, held: None });
+    }
+
+    fn subscribe(&mut self, request: Request<'t>) -> Result<(), ErrorText<'t>> {
+        let Broker { memory, machine } = &mut *self.broker;
+        let mut tables = memory.tables();
+        let Some(slot) = at(tables.clients, request.client) else { return Ok(()) };
+        if slot.subscriptions >= machine.limits.subscriptions {
+            return Err(ErrorText::Subscriptions);
+        }
+        if !subject::is_pattern(request.subject) {
+            return Err(ErrorText::InvalidSubject);
+        }
+        if machine.router.find(&tables, request.client, request.sid).is_some() {
+            return Ok(());
+        }
+        while let Some(table) = machine.router.short_of(&tables, request) {
+            if !memory.grow(table) {
+                return Err(ErrorText::Subscriptions);
+            }
+            tables = memory.tables();
+        }
+        let mut first = at(tables.clients, request.client).map_or(NONE, |slot| slot.first);
+        let done = machine.router.subscribe(&mut tables, request, &mut first);
+        if let Some(slot) = at_mut(tables.clients, request.client) {
+            slot.first = first;
+            slot.subscriptions += u32::from(done.is_some());
+        }
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, client: ClientId, sid: &[u8], max: Option<u64>) {
+        let mut tables = self.broker.memory.tables();
+        let router = &mut self.broker.machine.router;
+        let Some(subscription) = router.find(&tables, client.index(), sid) else { return };
+        if max.is_some_and(|max| !router.limit(&mut tables, subscription, max)) {
+            return;
+        }
+        let mut first = at(tables.clients, client.index()).map_or(NONE, |slot| slot.first);
+        router.unsubscribe(&mut tables, subscription, &mut first);
+        if let Some(slot) = at_mut(tables.clients, client.index()) {
+            slot.first = first;
+            slot.subscriptions = slot.subscriptions.saturating_sub(1);
+        }
+    }
+
+    /// Looks at one client after a `Tick`; answers whether there was one.
+    fn look_at_next(&mut self) -> bool {
+        if self.scan >= self.broker.machine.high {
+            return false;
+        }
+        let client = ClientId::new(self.scan);
+        self.scan += 1;
+        let tables = self.broker.memory.tables();
+        let machine = &mut self.broker.machine;
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return true;
+        };
+        if slot.stalled.is_some_and(|since| since + machine.limits.write_deadline <= self.now) {
+            self.close(client, Reason::WriteDeadline);
+            return true;
+        }
+        if slot.ping_at.is_some_and(|at| at <= self.now)
+            && let Some(interval) = slot.ping_interval(&machine.limits)
+        {
+            let quiet = slot.heard + interval;
+            if slot.pinged && quiet > self.now {
+                slot.ping_at = Some(quiet);
+            } else if slot.pings_out >= machine.limits.ping_max {
+                self.line(client, Control::Error(ErrorText::Stale));
+                self.close(client, Reason::Stale);
+                return true;
+            } else {
+                slot.pinged = true;
+                slot.pings_out += 1;
+                slot.ping_at = Some(self.now + interval);
+                let deadline = slot.deadline(&machine.limits);
+                machine.note(deadline);
+                self.line(client, Control::Ping);
+                return true;
+            }
+        }
+        let deadline = slot.deadline(&machine.limits);
+        machine.note(deadline);
+        true
+    }
+}
+
+impl<M: Memory> Broker<M> {
+    /// Takes a message to its next receiver.
+    fn carry<'t>(&mut self, passage: &mut Passage<'t>) -> Option<Step<'t>> {
+        if let Some(step) = passage.held.take() {
+            return Some(step);
+        }
+        let Self { memory, machine } = self;
+        let mut tables = memory.tables();
+        let publisher = passage.from.index();
+        let wishes = at(tables.clients, publisher)?.wishes;
+        let subject = passage.publish.subject;
+        while passage.stage == Stage::Plain {
+            let Some(found) = machine.router.next(&tables, &mut passage.route, subject) else {
+                passage.stage = Stage::Queues;
+                break;
+            };
+            if found.client == publisher && !wishes.echo {
+                continue;
+            }
+            if let Some(group) = found.group {
+                if machine.has_room(&tables, found.client, passage) {
+                    machine.router.propose(&mut tables, group, found.subscription);
+                }
+                continue;
+            }
+            if let Some(step) = machine.deliver(&mut tables, passage, found.subscription) {
+                return Some(step);
+            }
+        }
+        while passage.stage == Stage::Queues {
+            let Some(subscription) = machine.router.choice(&mut tables) else {
+                passage.stage = match passage.publish.reply {
+                    Some(reply) if wishes.no_responders && !passage.delivered => {
+                        passage.route = machine.router.route(reply);
+                        Stage::NoResponders
+                    }
+                    _ => Stage::Over,
+                };
+                break;
+            };
+            if let Some(step) = machine.deliver(&mut tables, passage, subscription) {
+                return Some(step);
+            }
+        }
+        if passage.stage == Stage::NoResponders {
+            passage.stage = Stage::Over;
+            let reply = passage.publish.reply.unwrap_or_default();
+            while let Some(found) = machine.router.next(&tables, &mut passage.route, reply) {
+                if found.client == publisher && found.group.is_none() {
+                    return Some(Step::NoResponders(passage.publish, found.subscription, passage.from));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Machine {
+    /// Whether the client would not be closed for the message. To a member of a queue group that would be,
+    /// the message is better not given, for another one may have it.
+    fn has_room(&self, tables: &Tables<'_>, client: u32, passage: &Passage<'_>) -> bool {
+        let Publish { subject, reply, body, .. } = passage.publish;
+        // The head, with a subscription id of usual length.
+        let head = subject.len() + reply.map_or(0, <[u8]>::len) + 64;
+        let room = self.limits.pending.saturating_sub(head + body.len());
+        at(tables.clients, client).is_some_and(|slot| slot.state == State::Open && slot.pending <= room)
+    }
+
+    /// Counts one delivery; `None` if it does not take place.
+    fn deliver<'t>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        passage: &mut Passage<'t>,
+        subscription: u32,
+    ) -> Option<Step<'t>> {
+        let &Subscription { client, sid, .. } = at(tables.subscriptions, subscription)?;
+        let slot = at(tables.clients, client).filter(|slot| slot.state == State::Open)?;
+        let with_header = slot.wishes.headers;
+        if !self.router.count(tables, subscription) {
+            return None;
+        }
+        let to = ClientId::new(client);
+        let Publish { subject, reply, body, header_len } = passage.publish;
+        let (header_len, body_len) =
+            if with_header { (header_len, body.len()) } else { (0, body.len().saturating_sub(header_len)) };
+        let size = body_len + 2 + delivery::head_len(subject, reply, sid.len(), header_len, body_len);
+        let slot = at_mut(tables.clients, client)?;
+        slot.pending += size;
+        self.statistics.pending += size;
+        let deliver = Step::Deliver(passage.publish, subscription, to, with_header);
+        let mut slow = (slot.pending > self.limits.pending).then_some(to);
+        if self.statistics.pending > self.limits.pending_all && slow.is_none() {
+            slow = fattest(tables);
+        }
+        if let Some(slow) = slow {
+            self.close(tables, slow, Reason::PendingBytes);
+            if slow == to {
+                return Some(Step::Close(slow, Reason::PendingBytes));
+            }
+            passage.held = Some(deliver);
+        }
+        passage.delivered = true;
+        self.statistics.out_messages += 1;
+        self.statistics.out_bytes += body_len as u64;
+        Some(slow.map_or(deliver, |slow| Step::Close(slow, Reason::PendingBytes)))
+    }
+}
+
+/// The client for which most bytes wait.
+fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
+    let clients = (0..).zip(&*tables.clients).filter(|(_, slot)| slot.state == State::Open);
+    clients.max_by_key(|(_, slot)| slot.pending).map(|(index, _)| ClientId::new(index))
+}
+
+fn welcome(slot: &Client, connected: bool) -> Welcome {
+    let client_ip = match slot.peer {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        Peer::Local => None,
+    };
+    Welcome { client_id: slot.number, client_ip, connected }
+}

@@ -1,0 +1,217 @@
+//! A driver without a network: what clients sent and got, as text.
+
+use lunix_core::broker::{
+    Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress, Reason,
+    Subscription, Table, Tables,
+};
+use lunix_core::time::{Duration, Instant};
+use lunix_proto::json::Str;
+use lunix_proto::nats::Info;
+
+/// Memory that grows as long as there is a limit above it.
+#[derive(Default)]
+pub(crate) struct Growing {
+    nodes: Vec<Node>,
+    subscriptions: Vec<Subscription>,
+    groups: Vec<Group>,
+    chunks: Vec<Chunk>,
+    clients: Vec<Client>,
+    /// The most slots that a table may have; 0 for no limit.
+    most: usize,
+}
+
+impl Memory for Growing {
+    fn tables(&mut self) -> Tables<'_> {
+        Tables {
+            nodes: &mut self.nodes,
+            subscriptions: &mut self.subscriptions,
+            groups: &mut self.groups,
+            chunks: &mut self.chunks,
+            clients: &mut self.clients,
+        }
+    }
+
+    fn grow(&mut self, table: Table) -> bool {
+        fn longer<T: Clone>(slots: &mut Vec<T>, empty: T, most: usize) -> bool {
+            let room = most == 0 || slots.len() < most;
+            if room {
+                slots.resize(slots.len() + 1 + slots.len() / 8, empty);
+                if most > 0 {
+                    slots.truncate(most);
+                }
+            }
+            room
+        }
+        match table {
+            Table::Nodes => longer(&mut self.nodes, Node::EMPTY, self.most),
+            Table::Subscriptions => longer(&mut self.subscriptions, Subscription::EMPTY, self.most),
+            Table::Groups => longer(&mut self.groups, Group::EMPTY, self.most),
+            Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY, self.most),
+            Table::Clients => longer(&mut self.clients, Client::EMPTY, self.most),
+        }
+    }
+}
+
+impl Growing {
+    /// Tables of at most `most` slots.
+    pub(crate) fn up_to(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+}
+
+/// A broker and its connections.
+pub(crate) struct Bench<M = Growing> {
+    pub(crate) broker: Broker<M>,
+    pub(crate) now: Instant,
+    unread: Vec<Vec<u8>>,
+    got: Vec<Vec<u8>>,
+    closed: Vec<Option<Reason>>,
+}
+
+pub(crate) const SILENT: &str =
+    r#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}"#;
+
+impl Bench {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self::with_memory(Growing::default(), limits)
+    }
+}
+
+impl<M: Memory> Bench<M> {
+    pub(crate) fn with_memory(memory: M, limits: Limits) -> Self {
+        let broker = Broker::new(memory, limits, 0x5eed);
+        Self { broker, now: Instant::from_micros(1), unread: vec![], got: vec![], closed: vec![] }
+    }
+
+    /// A new connection that has read its `INFO` and said nothing.
+    pub(crate) fn open(&mut self) -> ClientId {
+        let client = self.open_from(Peer::Local);
+        assert!(self.got(client).starts_with("INFO {"));
+        client
+    }
+
+    /// A new connection that wants no `+OK`.
+    pub(crate) fn connect(&mut self) -> ClientId {
+        let client = self.open();
+        self.say(client, SILENT);
+        client
+    }
+
+    pub(crate) fn open_from(&mut self, peer: Peer) -> ClientId {
+        let client = ClientId::new(self.got.len().try_into().unwrap());
+        self.unread.push(Vec::new());
+        self.got.push(Vec::new());
+        self.closed.push(None);
+        self.input(Input::Opened { client, peer });
+        client
+    }
+
+    /// A line (or several, divided by LF) from a client; each gets its CR LF.
+    pub(crate) fn say(&mut self, client: ClientId, lines: &str) {
+        self.bytes(client, (lines.replace('\n', "\r\n") + "\r\n").as_bytes());
+    }
+
+    /// Bytes from a client.
+    pub(crate) fn bytes(&mut self, client: ClientId, bytes: &[u8]) {
+        let index = client.index() as usize;
+        self.unread[index].extend_from_slice(bytes);
+        while !self.unread[index].is_empty() {
+            let unread = std::mem::take(&mut self.unread[index]);
+            let progress = self.input(Input::Received { client, bytes: &unread });
+            match progress {
+                Progress::Consumed(bytes) => self.unread[index] = unread[bytes..].to_vec(),
+                Progress::Needs(bytes) => {
+                    assert!(bytes > unread.len());
+                    self.unread[index] = unread;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// All that a client got since the last question, CR left out, and `<closed>` if it is.
+    pub(crate) fn got(&mut self, client: ClientId) -> String {
+        let index = client.index() as usize;
+        let got = std::mem::take(&mut self.got[index]);
+        let mut text = String::from_utf8(got).unwrap().replace('\r', "");
+        if let Some(reason) = self.closed[index] {
+            text += &format!("<{reason}>");
+        }
+        text
+    }
+
+    pub(crate) fn close(&mut self, client: ClientId) {
+        self.input(Input::Closed { client });
+    }
+
+    /// The client has taken all but `left` bytes.
+    pub(crate) fn flushed(&mut self, client: ClientId, left: usize) {
+        self.input(Input::Flushed { client, left });
+    }
+
+    /// All clients take all that there is.
+    pub(crate) fn flush(&mut self) {
+        for index in 0..u32::try_from(self.got.len()).unwrap() {
+            self.flushed(ClientId::new(index), 0);
+        }
+    }
+
+    /// Lets time pass, ticking whenever the broker wants to.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(at) = self.broker.next_deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.input(Input::Tick);
+            assert!(self.broker.next_deadline().is_none_or(|next| next > at), "the deadline stays");
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn input(&mut self, input: Input<'_>) -> Progress {
+        let info = Info {
+            server_id: Str::new("ID"),
+            server_name: Str::new("name"),
+            version: Str::new("2.15.0"),
+            proto: 1,
+            host: Str::new("127.0.0.1"),
+            port: 4222,
+            headers: true,
+            max_payload: 1 << 20,
+            ..Info::default()
+        };
+        let bytes = match input {
+            Input::Received { bytes, .. } => bytes,
+            _ => b"",
+        };
+        let mut turn = self.broker.handle(self.now, input);
+        let mut buffer = [0; 8192];
+        let mut closed = Vec::new();
+        while let Some(action) = turn.poll() {
+            match action {
+                Action::Send { to, line } => {
+                    let written = line.encode(&mut buffer, &info).unwrap();
+                    assert!(line.encode(&mut vec![0; written - 1], &info).is_err());
+                    self.got[to.index() as usize].extend_from_slice(&buffer[..written]);
+                }
+                Action::Deliver(delivery) => {
+                    let written = delivery.encode_head(&mut buffer).unwrap();
+                    assert_eq!(written, delivery.head_len());
+                    assert_eq!(&bytes[delivery.body_range()], delivery.body());
+                    let got = &mut self.got[delivery.to().index() as usize];
+                    got.extend_from_slice(&buffer[..written]);
+                    got.extend_from_slice(delivery.body());
+                }
+                Action::Close { client, reason } => {
+                    assert_eq!(self.closed[client.index() as usize].replace(reason), None, "closed twice");
+                    closed.push(client);
+                }
+            }
+        }
+        assert!(turn.poll().is_none());
+        let progress = turn.progress();
+        for client in closed {
+            self.input(Input::Closed { client });
+        }
+        progress
+    }
+}

@@ -1,0 +1,10 @@
+//! The broker against scripts, against its limits, and against a naive model.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod bench;
+mod delivery;
+mod limits;
+mod model;
+mod protocol;
+mod scale;
