@@ -1,0 +1,49 @@
+//! What the multi-call program can be: the daemons and the commands of `lunix`.
+
+use std::process::ExitCode;
+
+use crate::cli::{Command, Matches};
+
+/// A program in the program.
+#[derive(Debug)]
+pub struct Applet {
+    /// Its table; `command.name` is the name it is called by.
+    pub command: &'static Command,
+    /// What it does.
+    pub run: fn(&Matches) -> ExitCode,
+}
+
+/// The daemons: each also works under its own name, as a symlink to `lunix`.
+pub const DAEMONS: &[Applet] = &[
+    #[cfg(feature = "natsd")]
+    Applet { command: &crate::natsd::COMMAND, run: crate::natsd::run },
+    #[cfg(feature = "natsdev")]
+    Applet { command: &crate::natsdev::COMMAND, run: crate::natsdev::run },
+    #[cfg(feature = "natsinit")]
+    Applet { command: &crate::natsinit::COMMAND, run: crate::natsinit::run },
+    #[cfg(feature = "natstoast")]
+    Applet { command: &crate::natstoast::COMMAND, run: crate::natstoast::run },
+];
+
+/// The commands for people: `lunix NAME …`.
+pub const COMMANDS: &[Applet] = &[
+    #[cfg(all(feature = "commands", feature = "natsinit"))]
+    Applet { command: &crate::up::COMMAND, run: crate::up::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::watch::COMMAND, run: crate::ctl::watch::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::sub::COMMAND, run: crate::ctl::sub::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::pub_::COMMAND, run: crate::ctl::pub_::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::req::COMMAND, run: crate::ctl::req::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::toast::COMMAND, run: crate::ctl::toast::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::schema::COMMAND, run: crate::schema::run },
+];
+
+/// The applet called `name`.
+pub fn find(name: &str) -> Option<&'static Applet> {
+    DAEMONS.iter().chain(COMMANDS).find(|applet| applet.command.name == name)
+}

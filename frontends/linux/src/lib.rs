@@ -1,0 +1,26 @@
+//! The Linux daemons of lunix and the command for people, as functions of one library:
+//! every program is a [`cli::Command`] table and a `run` that takes what was parsed by it.
+
+pub mod applets;
+pub mod bus;
+pub mod cli;
+pub mod config;
+#[cfg(feature = "commands")]
+pub mod ctl;
+pub mod log;
+#[cfg(feature = "natsd")]
+pub mod natsd;
+#[cfg(feature = "natsdev")]
+pub mod natsdev;
+#[cfg(feature = "natsinit")]
+pub mod natsinit;
+#[cfg(feature = "natstoast")]
+pub mod natstoast;
+pub mod notify;
+pub mod reactor;
+#[cfg(feature = "commands")]
+pub mod schema;
+pub mod sys;
+pub mod terminal;
+#[cfg(all(feature = "commands", feature = "natsinit"))]
+pub mod up;

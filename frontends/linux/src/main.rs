@@ -1,0 +1,80 @@
+//! The multi-call program: `lunix COMMAND …`, or one of the daemons by the name it is called by.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use lunix::applets::{self, Applet, COMMANDS, DAEMONS};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let called = args.next().unwrap_or_default();
+    let called = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("lunix");
+    if let Some(applet) = DAEMONS.iter().find(|applet| applet.command.name == called) {
+        return run(applet, args);
+    }
+    let Some(name) = args.next() else {
+        print_overview();
+        return ExitCode::from(2);
+    };
+    match name.to_str() {
+        Some("--help" | "-h" | "help") => match args.next() {
+            Some(topic) => help_for(&topic),
+            None => {
+                print_overview();
+                ExitCode::SUCCESS
+            }
+        },
+        Some("--version" | "-V") => {
+            println!("lunix {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Some(name) => match applets::find(name) {
+            Some(applet) => run(applet, args),
+            None => unknown(name),
+        },
+        None => unknown(&name.to_string_lossy()),
+    }
+}
+
+fn run(applet: &Applet, args: impl Iterator<Item = OsString>) -> ExitCode {
+    match applet.command.parse(args) {
+        Ok(matches) => (applet.run)(&matches),
+        Err(code) => code,
+    }
+}
+
+fn help_for(topic: &OsString) -> ExitCode {
+    match topic.to_str().and_then(applets::find) {
+        Some(applet) => {
+            applet.command.print_help();
+            ExitCode::SUCCESS
+        }
+        None => unknown(&topic.to_string_lossy()),
+    }
+}
+
+fn unknown(name: &str) -> ExitCode {
+    eprintln!("lunix: unknown command '{}' (see lunix --help)", name.escape_debug());
+    ExitCode::from(2)
+}
+
+fn print_overview() {
+    let mut out = std::io::stdout().lock();
+    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (bold, head, off) = if colour { ("\x1b[1m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    let mut text = format!(
+        "{bold}lunix{off} - everything in user space, said over NATS\n\n\
+         {head}Usage:{off} {bold}lunix{off} COMMAND [FLAGS] [ARGUMENTS]\n"
+    );
+    for (title, applets) in [("Commands:", COMMANDS), ("Daemons:", DAEMONS)] {
+        text += &format!("\n{head}{title}{off}\n");
+        for applet in applets {
+            text += &format!("  {bold}{:<12}{off}{}\n", applet.command.name, applet.command.about);
+        }
+    }
+    text += "\n`lunix COMMAND --help` says more. Start with `lunix up`.\n";
+    // A reader that went away (`lunix | head -1`) is no error of ours.
+    let _ = out.write_all(text.as_bytes());
+}

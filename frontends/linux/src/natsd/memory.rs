@@ -1,0 +1,45 @@
+//! The broker's tables as vectors that grow by an eighth.
+
+use lunix_core::broker::{Chunk, Client, Group, Memory, Node, Subscription, Table, Tables};
+
+/// Tables as long as they have to be.
+#[derive(Debug, Default)]
+pub(super) struct Growing {
+    nodes: Vec<Node>,
+    subscriptions: Vec<Subscription>,
+    groups: Vec<Group>,
+    chunks: Vec<Chunk>,
+    clients: Vec<Client>,
+}
+
+impl Memory for Growing {
+    fn tables(&mut self) -> Tables<'_> {
+        Tables {
+            nodes: &mut self.nodes,
+            subscriptions: &mut self.subscriptions,
+            groups: &mut self.groups,
+            chunks: &mut self.chunks,
+            clients: &mut self.clients,
+        }
+    }
+
+    fn grow(&mut self, table: Table) -> bool {
+        match table {
+            Table::Nodes => longer(&mut self.nodes, Node::EMPTY),
+            Table::Subscriptions => longer(&mut self.subscriptions, Subscription::EMPTY),
+            Table::Groups => longer(&mut self.groups, Group::EMPTY),
+            Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY),
+            Table::Clients => longer(&mut self.clients, Client::EMPTY),
+        }
+    }
+}
+
+/// By an eighth, so that a million subscriptions waste little; the allocator moves large tables by remapping.
+fn longer<T: Clone>(slots: &mut Vec<T>, empty: T) -> bool {
+    let more = 8 + slots.len() / 8;
+    let room = slots.try_reserve_exact(more).is_ok();
+    if room {
+        slots.resize(slots.len() + more, empty);
+    }
+    room
+}

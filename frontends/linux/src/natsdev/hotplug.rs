@@ -1,0 +1,317 @@
+//! The models of `lunix-core`, driven: what came from the kernel or from /sys goes in, what is to be said goes to
+//! the [`Voice`], what is to be looked at waits until all that has arrived is handled.
+
+use lunix_core::device::loss::{self, Loss};
+use lunix_core::device::table::{Applied, Device, Identity};
+use lunix_core::device::usb::{self, Action, Config, Contents, DeviceId, Input, ProbeId, Tracker};
+use lunix_core::device::{DeviceTable, Happening, table};
+use lunix_core::time::Instant;
+use lunix_uevent::{ParseError, Uevent};
+
+use super::sysfs::{Sysfs, var, vars};
+use super::voice::Voice;
+use crate::log::{self, Level};
+
+/// How much there may be of what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) devices: usize,
+    pub(super) usb: usize,
+}
+
+/// All that is known of the devices.
+#[derive(Debug)]
+pub(super) struct Hotplug {
+    pub(super) table: DeviceTable<'static>,
+    pub(super) usb: Tracker<'static>,
+    pub(super) loss: Loss,
+    pub(super) voice: Voice,
+    pub(super) sysfs: Sysfs,
+    /// Marks the events that we asked for ourselves.
+    pub(super) uuid: String,
+    /// Devices to look at.
+    looks: Vec<DeviceId>,
+    pub(super) questions: Vec<(ProbeId, Vec<u8>)>,
+    pub(super) counters: Counters,
+}
+
+/// What `natsdev.stats` tells, besides what the models count.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) events: u64,
+    /// Events that we asked for.
+    pub(super) own: u64,
+    pub(super) malformed: u64,
+    pub(super) libudev: u64,
+    pub(super) resyncs: u64,
+    /// Devices that found no room.
+    pub(super) full: u64,
+}
+
+/// The devices that somebody asks for.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub(super) class: Option<Vec<u8>>,
+    /// The device, and all below it.
+    pub(super) devpath: Option<Vec<u8>>,
+}
+
+impl Filter {
+    fn admits(&self, devpath: &[u8], class: &[u8]) -> bool {
+        let below = |parent: &Vec<u8>| {
+            devpath
+                .strip_prefix(parent.as_slice())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        self.class.as_ref().is_none_or(|wanted| wanted == class) && self.devpath.as_ref().is_none_or(below)
+    }
+}
+
+/// Bytes that the path and the subsystem of a device take, on average, and more.
+const BYTES_A_DEVICE: usize = 160;
+/// Twice this much is known of a USB device at most.
+const USB_FACTS: usize = 2048;
+
+impl Hotplug {
+    /// The memory that `limits` allow is reserved here, once; what is not used of it costs nothing.
+    pub(super) fn new(limits: Limits, config: Config, sysfs: Sysfs, voice: Voice, uuid: String) -> Self {
+        let slots = vec![table::Slot::EMPTY; limits.devices].leak();
+        let bytes = vec![0; limits.devices * BYTES_A_DEVICE].leak();
+        let usb_slots = vec![usb::Slot::EMPTY; limits.usb].leak();
+        let usb_bytes = vec![0; limits.usb * (usb::MAX_PATH + 2 * USB_FACTS)].leak();
+        Self {
+            table: DeviceTable::new(slots, bytes),
+            usb: Tracker::new(usb_slots, usb_bytes, config),
+            loss: Loss::new(),
+            voice,
+            sysfs,
+            uuid,
+            looks: Vec::new(),
+            questions: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A datagram of the kernel.
+    pub(super) fn datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ParseError> {
+        let event = Uevent::parse(bytes).inspect_err(|error| match error {
+            ParseError::LibudevMessage => self.counters.libudev += 1,
+            _ => self.counters.malformed += 1,
+        })?;
+        self.counters.events += 1;
+        if let Some(seqnum) = event.seqnum() {
+            self.loss.handle(now, loss::Input::Seen { seqnum });
+        }
+        let own = event.synth_uuid().is_some_and(|uuid| uuid == self.uuid.as_bytes());
+        self.counters.own += u64::from(own);
+        // Before anybody can listen, our own coldplug is nobody's news.
+        if self.voice.introduced || !own {
+            self.voice.uevent(&event);
+        }
+        let (devpath, class) = (event.devpath(), event.subsystem());
+        match self.table.apply(&event) {
+            Ok(Applied::Said(happening)) if class != b"usb" => {
+                self.voice.device(happening, devpath, class, event.vars(), false);
+            }
+            Ok(Applied::Replaced) if class == b"usb" => {
+                let _ = self.usb.handle(now, Input::Absent(devpath));
+                self.settle();
+            }
+            Ok(Applied::Replaced) => {
+                self.voice.device(Happening::Remove, devpath, class, std::iter::empty(), false);
+                self.voice.device(Happening::Add, devpath, class, event.vars(), false);
+            }
+            Ok(_) => {}
+            Err(table::TableFull) => self.full(devpath, class),
+        }
+        if self.usb.handle(now, Input::Event(&event)).is_err() {
+            self.full(devpath, class);
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// The socket is empty: if events were lost, this is when it is known which.
+    pub(super) fn drained(&mut self, now: Instant) {
+        let newest = if self.loss.wants_newest() { self.sysfs.newest() } else { None };
+        self.loss_happened(now, loss::Input::Drained { newest });
+    }
+
+    fn loss_happened(&mut self, now: Instant, input: loss::Input) {
+        self.loss.handle(now, input);
+        while let Some(loss::Action::Resync { from, to }) = self.loss.poll() {
+            self.counters.resyncs += 1;
+            log::line(
+                Level::Warn,
+                super::NAME,
+                format_args!("the kernel dropped events (numbers {from} to {to}): comparing with /sys"),
+            );
+            self.voice.lost(from, to);
+            self.scan(now);
+            let _ = self.usb.handle(now, Input::Resynced);
+            self.settle();
+        }
+    }
+
+    /// Compares the table with /sys, and says what differs.
+    pub(super) fn scan(&mut self, now: Instant) {
+        self.table.begin_scan(self.sysfs.newest().unwrap_or(0));
+        for (devpath, class) in self.sysfs.devices().iter() {
+            // It went while we looked: then it is not there.
+            let Ok(text) = self.sysfs.uevent(devpath) else { continue };
+            let stick = class == b"usb" && var(&text, b"DEVTYPE") == Some(b"usb_device");
+            let applied = self.table.scan(devpath, class, Identity::of(vars(&text)));
+            match applied {
+                Ok(Applied::Said(_) | Applied::Replaced) => {}
+                Ok(_) => continue,
+                Err(table::TableFull) => {
+                    self.full(devpath, class);
+                    continue;
+                }
+            }
+            let replaced = applied == Ok(Applied::Replaced);
+            if stick {
+                if replaced {
+                    let _ = self.usb.handle(now, Input::Absent(devpath));
+                    self.settle();
+                }
+                if self.usb.handle(now, Input::Present(devpath)).is_err() {
+                    self.full(devpath, class);
+                }
+                self.settle();
+            } else if class != b"usb" {
+                if replaced {
+                    self.voice.device(Happening::Remove, devpath, class, std::iter::empty(), false);
+                }
+                self.voice.device(Happening::Add, devpath, class, vars(&text), false);
+            }
+        }
+        while let Some(Device { devpath, subsystem }) = self.table.next_missing() {
+            if subsystem == b"usb" {
+                let _ = self.usb.handle(now, Input::Absent(devpath));
+                settle(&mut self.usb, &mut self.voice, &mut self.looks, &mut self.questions);
+            } else {
+                self.voice.device(Happening::Remove, devpath, subsystem, std::iter::empty(), false);
+            }
+        }
+    }
+
+    /// Looks at the USB devices for which it is time. To be called when the socket is empty.
+    pub(super) fn look(&mut self, now: Instant) {
+        while let Some(device) = self.looks.pop() {
+            let Some(devpath) = self.usb.devpath(device).map(<[u8]>::to_vec) else { continue };
+            let _ = self.usb.handle(now, Input::Look(device));
+            let usb = &mut self.usb;
+            self.sysfs.inspect(&devpath, |fact| {
+                let _ = usb.handle(now, Input::Found(device, fact));
+            });
+            let _ = self.usb.handle(now, Input::Looked(device));
+            self.settle();
+        }
+    }
+
+    /// A question about a volume is answered.
+    pub(super) fn probed(&mut self, now: Instant, probe: ProbeId, contents: &super::probe::Contents) {
+        let contents = Contents {
+            fstype: contents.fstype.as_bytes(),
+            label: contents.label.as_bytes(),
+            uuid: contents.uuid.as_bytes(),
+        };
+        let _ = self.usb.handle(now, Input::Probed(probe, contents));
+        self.settle();
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.loss_happened(now, loss::Input::Tick);
+        let _ = self.usb.handle(now, Input::Tick);
+        self.settle();
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.usb.next_deadline().into_iter().chain(self.loss.next_deadline()).min()
+    }
+
+    /// Says all that is present. How much that was.
+    pub(super) fn announce(&mut self, filter: &Filter, again: bool) -> usize {
+        let Self { table, usb, voice, sysfs, .. } = self;
+        let mut count = 0;
+        for Device { devpath, subsystem } in table.iter() {
+            if subsystem != b"usb"
+                && filter.admits(devpath, subsystem)
+                && let Ok(text) = sysfs.uevent(devpath)
+            {
+                voice.device(Happening::Add, devpath, subsystem, vars(&text), again);
+                count += 1;
+            }
+        }
+        for device in usb.announced() {
+            if filter.admits(usb.devpath(device).unwrap_or_default(), b"usb") {
+                voice.usb(Happening::Add, usb, device, again);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Hands what was announced, one by one and in the same words, to `tell`.
+    pub(super) fn list(&self, filter: &Filter, mut tell: impl FnMut(&[u8])) {
+        let mut out = vec![0; 4 * USB_FACTS];
+        for Device { devpath, subsystem } in self.table.iter() {
+            if subsystem != b"usb"
+                && filter.admits(devpath, subsystem)
+                && let Ok(text) = self.sysfs.uevent(devpath)
+                && let Ok(len) =
+                    lunix_core::device::json::device(devpath, subsystem, vars(&text), false, &mut out)
+            {
+                tell(out.get(..len).unwrap_or_default());
+            }
+        }
+        for device in self.usb.announced() {
+            if filter.admits(self.usb.devpath(device).unwrap_or_default(), b"usb")
+                && let Ok(len) = self.usb.encode(device, false, &mut out)
+            {
+                tell(out.get(..len).unwrap_or_default());
+            }
+        }
+    }
+
+    /// The devices that `filter` admits, by path.
+    pub(super) fn paths(&self, filter: &Filter) -> Vec<Vec<u8>> {
+        self.table
+            .iter()
+            .filter(|device| filter.admits(device.devpath, device.subsystem))
+            .map(|device| device.devpath.to_vec())
+            .collect()
+    }
+
+    fn full(&mut self, devpath: &[u8], class: &[u8]) {
+        self.counters.full += 1;
+        let limit = if class == b"usb" { self.usb.capacity() } else { self.table.capacity() };
+        log::line(
+            Level::Error,
+            super::NAME,
+            format_args!("no room for {}: more than {limit} devices", devpath.escape_ascii()),
+        );
+        self.voice.full(devpath, class, limit);
+    }
+
+    fn settle(&mut self) {
+        settle(&mut self.usb, &mut self.voice, &mut self.looks, &mut self.questions);
+    }
+}
+
+/// Carries out what the tracker of USB devices wants.
+fn settle(
+    usb: &mut Tracker<'_>,
+    voice: &mut Voice,
+    looks: &mut Vec<DeviceId>,
+    questions: &mut Vec<(ProbeId, Vec<u8>)>,
+) {
+    while let Some(action) = usb.poll() {
+        match action {
+            Action::Inspect { device, .. } => looks.push(device),
+            Action::ProbeVolume { probe, devnode } => questions.push((probe, devnode.to_vec())),
+            Action::Announce { device, happening } => voice.usb(happening, usb, device, false),
+        }
+    }
+}

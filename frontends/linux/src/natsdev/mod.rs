@@ -1,0 +1,534 @@
+//! `natsdev`: what happens to the hardware, said over NATS.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `hotplug` | drives the models of `lunix_core::device` |
+//! | `sysfs` | reads /sys |
+//! | `probe` | has volumes read by short-lived children |
+//! | `voice` | makes the messages |
+//! | `requests` | answers `hardware.list` and the like |
+
+mod hotplug;
+mod probe;
+mod requests;
+mod sysfs;
+mod voice;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{fs, io};
+
+use lunix_core::device::usb::Config;
+use lunix_core::time::{Duration, Instant};
+use lunix_uevent::MAX_MESSAGE;
+
+use hotplug::{Filter, Hotplug, Limits};
+use probe::Probes;
+use requests::Request;
+use sysfs::Sysfs;
+use voice::Voice;
+
+use crate::bus::{Bus, Event, Options};
+use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::log::{self, Level};
+use crate::reactor::{App, Key, Reactor, Ready, monotonic};
+use crate::sys::signals::Signals;
+use crate::sys::uevent::{Received, Refusal, UeventSocket};
+
+const NAME: &str = "natsdev";
+
+/// The command line of `natsdev`.
+pub static COMMAND: Command = Command {
+    name: NAME,
+    about: "hotplug: kernel uevents and devices that are ready, over NATS",
+    arguments: &[],
+    flags: &[
+        NATS,
+        &[
+            Flag {
+                names: &["coldplug"],
+                value: Some("HOW"),
+                help: "devices that are there at the start: ask the kernel to say `add` of them again, or only \
+                       read /sys [auto: ask if permitted and no udevd is running]",
+                hint: Hint::OneOf(&["auto", "trigger", "scan"]),
+            },
+            Flag {
+                names: &["rcvbuf"],
+                value: Some("BYTES"),
+                help: "room for events that are not read yet [1048576]",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["ready-timeout"],
+                value: Some("SECONDS"),
+                help: "announce a USB device with what it has after this long [10]",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["probe-timeout"],
+                value: Some("SECONDS"),
+                help: "how long a volume may take to say what it holds [5]",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["max-devices"],
+                value: Some("N"),
+                help: "how many devices to keep in mind at most [half as many again as at the start, and 256]",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["max-usb"],
+                value: Some("N"),
+                help: "how many of them may be USB devices [64]",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["sysfs"],
+                value: Some("FOLDER"),
+                help: "where sysfs is mounted [/sys]",
+                hint: Hint::Folder,
+            },
+            Flag {
+                names: &["dev"],
+                value: Some("FOLDER"),
+                help: "where device nodes are [/dev]",
+                hint: Hint::Folder,
+            },
+            Flag {
+                names: &["probe-volume"],
+                value: Some("NODE"),
+                help: "only print what file system a volume or an image holds, as JSON",
+                hint: Hint::File,
+            },
+        ],
+        DAEMON,
+        BASIC,
+    ],
+    of: None,
+    style: Style::Gnu,
+    details: &[
+        "It publishes uevent.SUBSYSTEM.ACTION for every event of the kernel as it came, hardware.CLASS.add, remove and \
+         change for every device, and hardware.usb.add once per USB device, when its drivers and volumes are there. \
+         uevent.lost says that the kernel dropped events; what changed meanwhile is read from /sys and said.",
+        "It answers hardware.list, hardware.CLASS.list, hardware.trigger with an optional {subsystem, devpath}, and \
+         natsdev.stats. After a reconnect all that is present is said again, with \"again\": true.",
+        "Root is needed for coldplug by the kernel and to read volumes, for nothing else.",
+    ],
+    examples: &[
+        ("natsdev", "on the server of this machine"),
+        ("natsdev --nats nats://10.0.0.7:4222", "on another one"),
+        ("natsdev --probe-volume /dev/sdb1", "what is on this stick?"),
+    ],
+};
+
+/// Runs `natsdev`.
+pub fn run(matches: &Matches) -> ExitCode {
+    if let Some(node) = matches.path("probe-volume") {
+        return probe::run(node);
+    }
+    let settings = match Settings::from_matches(matches) {
+        Ok(settings) => settings,
+        Err(error) => return error.report(),
+    };
+    if matches.has("check-config") {
+        return ExitCode::SUCCESS;
+    }
+    match start(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::line(Level::Error, NAME, error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Settings {
+    bus: Options,
+    coldplug: Coldplug,
+    rcvbuf: usize,
+    usb: Config,
+    probe_timeout: Duration,
+    max_devices: Option<usize>,
+    max_usb: usize,
+    sysfs: PathBuf,
+    dev: PathBuf,
+}
+
+/// How the devices become known that are there at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coldplug {
+    /// Synthetic events: everybody who listens to the kernel hears them.
+    Trigger,
+    /// A look at /sys, which nobody notices.
+    Scan,
+}
+
+/// The most devices of any kind: what the JSON of a list can hold sets in before.
+const MAX_DEVICES: usize = 1 << 20;
+const MAX_USB: usize = 4096;
+
+impl Settings {
+    fn from_matches(matches: &Matches) -> Result<Self, UsageError> {
+        if let Some(level) = matches.text("log")?.and_then(Level::from_name) {
+            log::set_level(level);
+        }
+        if let Some(file) = matches.path("config") {
+            check_config(file).map_err(|error| matches.error(error))?;
+        }
+        let number = |key, max: usize, default: usize| {
+            let expected = format!("a number from 1 to {max}");
+            let value: Option<usize> = matches.parsed(key, &expected)?;
+            match value {
+                Some(value) if value == 0 || value > max => {
+                    Err(matches.wrong(key, &expected, &value.to_string()))
+                }
+                value => Ok(value.unwrap_or(default)),
+            }
+        };
+        let seconds =
+            |key, default| number(key, 3600, default).map(|value| Duration::from_secs(value as u64));
+        let mut bus = Options::from_matches(NAME, matches)?;
+        bus.description = "hardware events and devices";
+        bus.pending = PENDING;
+        let path =
+            |key, default: &str| matches.path(key).map_or_else(|| PathBuf::from(default), Path::to_path_buf);
+        Ok(Self {
+            bus,
+            coldplug: match matches.text("coldplug")? {
+                Some("trigger") => Coldplug::Trigger,
+                Some("scan") => Coldplug::Scan,
+                // Where udevd runs, it would handle every device again. A folder of another name may be no sysfs.
+                _ if rustix::process::geteuid().is_root()
+                    && !matches.has("sysfs")
+                    && !Path::new("/run/udev/control").exists() =>
+                {
+                    Coldplug::Trigger
+                }
+                _ => Coldplug::Scan,
+            },
+            rcvbuf: number("rcvbuf", 1 << 30, 1 << 20)?,
+            usb: Config { ready: seconds("ready-timeout", 10)?, ..Config::default() },
+            probe_timeout: seconds("probe-timeout", 5)?,
+            max_devices: match matches.has("max-devices") {
+                true => Some(number("max-devices", MAX_DEVICES, 1)?),
+                false => None,
+            },
+            max_usb: number("max-usb", MAX_USB, 64)?,
+            sysfs: path("sysfs", "/sys"),
+            dev: path("dev", "/dev"),
+        })
+    }
+}
+
+/// There is nothing to configure yet but what the command line says: comments only.
+fn check_config(file: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            let key = line.split(['=', ':', ' ']).next().unwrap_or_default();
+            return Err(format!("{}:{}: unknown key '{}'", file.display(), index + 1, key.escape_debug()));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of messages that wait for the server: beyond [`STALL`] no more events are read while one is there, and
+/// beyond all of it the oldest are given up while none is.
+const PENDING: usize = 1 << 20;
+const STALL: usize = PENDING / 4;
+/// Events handled in a turn before the bus is written to.
+const BATCH: u32 = 128;
+/// The least time between two log lines about refused datagrams.
+const REFUSALS: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Bus,
+    Kernel,
+    Signals,
+    Child(u8),
+}
+
+struct Daemon {
+    hotplug: Hotplug,
+    probes: Probes,
+    socket: UeventSocket,
+    socket_key: Option<Key>,
+    /// The server is slow: events wait in the socket.
+    stalled: bool,
+    signals: Signals,
+    coldplug: Coldplug,
+    refused: Refused,
+    buffer: Box<[u8; MAX_MESSAGE]>,
+}
+
+/// Datagrams that were not believed, by kind.
+#[derive(Debug, Default)]
+struct Refused {
+    sender: u64,
+    credentials: u64,
+    truncated: u64,
+    since_said: u64,
+    said: Option<Instant>,
+}
+
+fn start(settings: Settings) -> io::Result<()> {
+    let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT])?;
+    // Before the first look at /sys: what happens from here on is heard.
+    let socket = UeventSocket::open(settings.rcvbuf)
+        .map_err(|error| io::Error::new(error.kind(), format!("no socket for uevents: {error}")))?;
+    if !settings.sysfs.join("devices").is_dir() {
+        log::line(Level::Warn, NAME, format_args!("{}: no sysfs is mounted here", settings.sysfs.display()));
+    }
+    let sysfs = Sysfs::new(&settings.sysfs);
+    let present = sysfs.devices().len();
+    let limits = Limits {
+        devices: settings.max_devices.unwrap_or(present + present / 2 + 256).min(MAX_DEVICES),
+        usb: settings.max_usb,
+    };
+    let mut bus = Bus::new(settings.bus, Token::Bus);
+    for (name, subject) in requests::ENDPOINTS {
+        bus.endpoint(name, subject).map_err(|error| io::Error::other(format!("{subject}: {error:?}")))?;
+    }
+    // Without a mark of our own, others could not tell our events from news.
+    let (uuid, coldplug) = match sysfs::random_uuid() {
+        Ok(uuid) => (uuid, settings.coldplug),
+        Err(_) => (String::new(), Coldplug::Scan),
+    };
+    let mut daemon = Daemon {
+        hotplug: Hotplug::new(limits, settings.usb, sysfs, Voice::new(bus), uuid),
+        probes: Probes::new(settings.probe_timeout, &settings.dev),
+        socket,
+        socket_key: None,
+        stalled: false,
+        signals,
+        coldplug,
+        refused: Refused::default(),
+        buffer: Box::new([0; MAX_MESSAGE]),
+    };
+    daemon.coldplug();
+    let mut reactor = Reactor::new()?;
+    daemon.socket_key = Some(reactor.add(&daemon.socket, Token::Kernel, Ready::READ)?);
+    reactor.add(&daemon.signals, Token::Signals, Ready::READ)?;
+    crate::notify::ready();
+    reactor.run(&mut daemon)
+}
+
+impl Daemon {
+    /// Makes known what is there already. Both ways end in the same table.
+    fn coldplug(&mut self) {
+        let start = monotonic();
+        let mut how = "read from /sys".to_owned();
+        if self.coldplug == Coldplug::Trigger {
+            let devices = self.hotplug.sysfs.devices();
+            match self.trigger(devices.iter().map(|(devpath, _)| devpath)) {
+                Ok(()) => how = format!("said again by the kernel ({} events)", self.hotplug.counters.own),
+                // A container has a /sys that cannot be written.
+                Err(_) => self.coldplug = Coldplug::Scan,
+            }
+        }
+        // Not every device says something when it is asked to.
+        self.hotplug.scan(monotonic());
+        log::line(
+            Level::Info,
+            NAME,
+            format_args!(
+                "{} devices, {how} in {} ms; receive buffer {} bytes",
+                self.hotplug.table.len(),
+                monotonic().since(start).as_millis(),
+                self.socket.buffer_size(),
+            ),
+        );
+    }
+
+    /// Has the kernel say `add` of these devices, and listens in between, so that nothing is lost. When this ends,
+    /// all of it has been handled: the kernel queues an event before the write that asks for it returns.
+    fn trigger<'p>(&mut self, paths: impl Iterator<Item = &'p [u8]>) -> io::Result<()> {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        const AT_ONCE: usize = 32;
+        let mut asked = 0;
+        for path in paths {
+            match self.hotplug.sysfs.trigger(path, &self.hotplug.uuid) {
+                Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+                    return Err(error);
+                }
+                // Or it went meanwhile, or its driver does not like to be asked.
+                _ => asked += 1,
+            }
+            if asked % AT_ONCE == 0 {
+                self.listen()?;
+            }
+        }
+        self.listen()
+    }
+
+    fn listen(&mut self) -> io::Result<()> {
+        match self.receive_some(u32::MAX) {
+            Drain::Stalled => Err(io::Error::other("the server is too slow")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Handles at most `limit` datagrams.
+    fn receive_some(&mut self, limit: u32) -> Drain {
+        let now = monotonic();
+        for _ in 0..limit {
+            let bus = &self.hotplug.voice.bus;
+            if bus.is_ready() && bus.pending() > STALL {
+                return Drain::Stalled;
+            }
+            match self.socket.receive(&mut self.buffer[..]) {
+                Ok(Received::Datagram(bytes)) => {
+                    if let Err(error) = self.hotplug.datagram(now, bytes) {
+                        self.refused.say(now, format_args!("{error}"));
+                    }
+                }
+                Ok(Received::Refused(why)) => self.refused.count(now, why),
+                Ok(Received::Overrun) => {
+                    self.hotplug.loss.handle(now, lunix_core::device::loss::Input::Overrun)
+                }
+                Ok(Received::Empty) => {
+                    self.hotplug.drained(now);
+                    return Drain::Empty;
+                }
+                Err(error) => {
+                    log::line(Level::Error, NAME, format_args!("receiving uevents: {error}"));
+                    return Drain::Empty;
+                }
+            }
+        }
+        Drain::More
+    }
+
+    fn bus_event(&mut self, reactor: &mut Reactor<Token>, event: &Event) {
+        match event {
+            Event::Ready { again } => {
+                self.hotplug.voice.introduced = true;
+                let count = self.hotplug.announce(&Filter::default(), *again);
+                log::line(Level::Info, NAME, format_args!("connected; {count} devices announced"));
+            }
+            Event::Lost => log::line(Level::Warn, NAME, "the server is gone; looking for one"),
+            Event::Message(message) => match requests::answer(self, message) {
+                Some(Request::Trigger(filter)) if self.coldplug == Coldplug::Trigger => {
+                    let paths = self.hotplug.paths(&filter);
+                    if let Err(error) = self.trigger(paths.iter().map(Vec::as_slice)) {
+                        log::line(Level::Warn, NAME, format_args!("asking for events: {error}"));
+                    }
+                }
+                _ => {}
+            },
+            Event::Dropped { messages, bytes } => {
+                let why =
+                    format_args!("{messages} messages ({bytes} bytes) given up: no server, or a slow one");
+                log::line(Level::Warn, NAME, why);
+            }
+            Event::Closed => reactor.stop(),
+            _ => {}
+        }
+    }
+}
+
+/// How far the socket is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drain {
+    Empty,
+    More,
+    /// The server has to read first.
+    Stalled,
+}
+
+impl App for Daemon {
+    type Token = Token;
+
+    fn ready(&mut self, reactor: &mut Reactor<Token>, key: Key, token: Token, _: Ready) {
+        match token {
+            Token::Bus => self.hotplug.voice.bus.ready(reactor, key),
+            Token::Kernel => match self.receive_some(BATCH) {
+                Drain::Empty => reactor.read_blocked(key),
+                Drain::More => {}
+                Drain::Stalled => {
+                    self.stalled = true;
+                    reactor.want(key, Ready::default());
+                }
+            },
+            Token::Signals => {
+                while self.signals.next().is_some() {
+                    crate::notify::stopping();
+                    self.hotplug.voice.bus.drain();
+                }
+                reactor.read_blocked(key);
+            }
+            Token::Child(index) => {
+                if let Some((probe, contents)) = self.probes.ended(reactor, index) {
+                    self.hotplug.probed(reactor.now(), probe, &contents);
+                }
+            }
+        }
+    }
+
+    fn deadline(&mut self, reactor: &mut Reactor<Token>) {
+        let now = reactor.now();
+        self.hotplug.voice.bus.deadline(reactor);
+        self.hotplug.tick(now);
+        while let Some((probe, contents)) = self.probes.expired(now) {
+            self.hotplug.probed(now, probe, &contents);
+        }
+    }
+
+    fn flush(&mut self, reactor: &mut Reactor<Token>) {
+        let now = reactor.now();
+        while let Some(event) = self.hotplug.voice.bus.next() {
+            self.bus_event(reactor, &event);
+        }
+        loop {
+            self.hotplug.look(now);
+            for (probe, devnode) in self.hotplug.questions.drain(..) {
+                self.probes.ask(now, probe, &devnode);
+            }
+            match self.probes.start(reactor) {
+                Some((probe, contents)) => self.hotplug.probed(now, probe, &contents),
+                None => break,
+            }
+        }
+        self.hotplug.voice.bus.flush(reactor);
+        let bus = &self.hotplug.voice.bus;
+        if self.stalled
+            && (!bus.is_ready() || bus.pending() < STALL / 4)
+            && let Some(key) = self.socket_key
+        {
+            self.stalled = false;
+            reactor.want(key, Ready::READ);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let bus = self.hotplug.voice.bus.next_deadline();
+        bus.into_iter().chain(self.hotplug.next_deadline()).chain(self.probes.next_deadline()).min()
+    }
+}
+
+impl Refused {
+    fn count(&mut self, now: Instant, why: Refusal) {
+        let (count, text) = match why {
+            Refusal::Sender => (&mut self.sender, "a process sent it, not the kernel"),
+            Refusal::Credentials => (&mut self.credentials, "without the credentials of the kernel"),
+            Refusal::Truncated => (&mut self.truncated, "longer than any message of the kernel"),
+        };
+        *count += 1;
+        self.say(now, format_args!("{text}"));
+    }
+
+    /// The first one at once, then at most one line a minute, which says how many there were.
+    fn say(&mut self, now: Instant, why: std::fmt::Arguments<'_>) {
+        self.since_said += 1;
+        if self.said.is_none_or(|said| now >= said + REFUSALS) {
+            log::line(
+                Level::Warn,
+                NAME,
+                format_args!("datagram refused: {why} ({} so far)", self.since_said),
+            );
+            self.said = Some(now);
+        }
+    }
+}

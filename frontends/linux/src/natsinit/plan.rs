@@ -1,0 +1,324 @@
+//! What is to run here, where, and what cannot.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lunix_core::supervise::{Backoff, Policy, Readiness, Restart};
+
+use crate::applets::DAEMONS;
+
+/// A service and how to run it.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) name: String,
+    pub(crate) program: Program,
+    /// By their place among the units.
+    pub(crate) needs: Vec<usize>,
+    pub(crate) policy: Policy,
+    pub(crate) output: Output,
+    /// It is on the bus; what only serves the terminal is not.
+    pub(crate) public: bool,
+}
+
+/// What a service's process executes.
+#[derive(Debug)]
+pub(crate) enum Program {
+    /// The program of this name in this very binary, with these arguments.
+    Applet(Vec<OsString>),
+    /// These words, without a shell.
+    Command(Vec<String>),
+}
+
+/// Where a service's output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// To stderr in lines that name the service.
+    Lines,
+    /// To where ours goes.
+    Terminal,
+}
+
+impl Unit {
+    /// It is called by its own name, not as a command of `lunix`.
+    pub(crate) fn applet_is_daemon(&self) -> bool {
+        DAEMONS.iter().any(|applet| applet.command.name == self.name)
+    }
+}
+
+/// What the user asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Wish<'a> {
+    /// Daemons by name; all that there are if empty.
+    pub(crate) services: Vec<&'a str>,
+    /// Daemons are wanted at all.
+    pub(crate) daemons: bool,
+    /// `NAME=COMMAND`
+    pub(crate) commands: Vec<&'a str>,
+    /// A server that runs already.
+    pub(crate) nats: Option<&'a str>,
+    /// The port of our own server.
+    pub(crate) port: Option<u16>,
+    /// The command that shows live events.
+    pub(crate) watch: bool,
+    /// Restarts without a stable run before a service has failed.
+    pub(crate) limit: Option<u16>,
+}
+
+/// What will run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) units: Vec<Unit>,
+    /// The unit that is our own server.
+    pub(crate) server: Option<usize>,
+    /// Where clients find the server, in order of preference.
+    pub(crate) urls: Vec<String>,
+    /// What is different here, each in a line: the service and what is said of it.
+    pub(crate) notes: Vec<(String, String)>,
+}
+
+/// Why there is no plan, in one line.
+#[derive(Debug)]
+pub(crate) enum PlanError {
+    /// The user asked for what cannot be: exit code 2.
+    Usage(String),
+    /// The machine refuses: exit code 1.
+    Machine(String),
+}
+
+const SERVER: &str = "natsd";
+const SUPERVISOR: &str = "natsinit";
+const PORT: u16 = 4222;
+
+impl Plan {
+    /// Decides what runs; `folder` is where sockets will be.
+    pub(crate) fn make(wish: &Wish<'_>, folder: &Path) -> Result<Self, PlanError> {
+        let mut plan = Self { units: Vec::new(), server: None, urls: Vec::new(), notes: Vec::new() };
+        let known = || DAEMONS.iter().map(|applet| applet.command.name).filter(|name| *name != SUPERVISOR);
+        if let Some(unknown) = wish.services.iter().find(|wanted| known().all(|name| name != **wanted)) {
+            let names = known().collect::<Vec<_>>().join(", ");
+            let unknown = unknown.escape_debug();
+            return Err(PlanError::Usage(format!("--service: expected one of {names}, found '{unknown}'")));
+        }
+        let policy = Policy {
+            readiness: Readiness::Notify,
+            stop_timeout: Duration::from_secs(3),
+            kill_timeout: Duration::from_secs(1),
+            backoff: Backoff { limit: Some(wish.limit.unwrap_or(10)), ..Backoff::default() },
+            ..Policy::default()
+        };
+        match wish.nats {
+            Some(urls) => plan.urls = urls.split(',').map(str::to_owned).collect(),
+            None if wish.daemons && known().any(|name| name == SERVER) => {
+                plan.add_server(wish, folder, policy)?
+            }
+            None => {}
+        }
+        let needs: Vec<usize> = plan.server.into_iter().collect();
+        if wish.watch && crate::applets::find("watch").is_some() {
+            plan.units.push(Unit {
+                name: "watch".into(),
+                program: Program::Applet(Vec::new()),
+                needs: needs.clone(),
+                policy: Policy { readiness: Readiness::Start, restart: Restart::OnFailure, ..policy },
+                output: Output::Terminal,
+                public: false,
+            });
+        }
+        let wanted = |name: &str| wish.services.is_empty() || wish.services.contains(&name);
+        for name in known().filter(|name| wish.daemons && *name != SERVER && wanted(name)) {
+            plan.notes.extend(notes(name).into_iter().map(|note| (name.to_owned(), note.to_owned())));
+            plan.units.push(Unit {
+                name: name.into(),
+                program: Program::Applet(Vec::new()),
+                needs: needs.clone(),
+                policy,
+                output: Output::Lines,
+                public: true,
+            });
+        }
+        for command in &wish.commands {
+            plan.add_command(command, Policy { readiness: Readiness::Start, ..policy })?;
+        }
+        Ok(plan)
+    }
+
+    fn add_server(&mut self, wish: &Wish<'_>, folder: &Path, policy: Policy) -> Result<(), PlanError> {
+        let port = match wish.port {
+            Some(port) => probe(port)
+                .map_err(|error| PlanError::Machine(format!("--port: 127.0.0.1:{port}: {error}")))?,
+            None => (PORT..PORT + 100)
+                .find_map(|port| probe(port).ok())
+                .ok_or_else(|| PlanError::Machine("no port from 4222 to 4321 is free on 127.0.0.1".into()))?,
+        };
+        if wish.port.is_none() && port != PORT {
+            self.notes.push((SERVER.into(), format!("port {PORT} is taken: it listens on {port}")));
+        }
+        let socket = folder.join("natsd.sock");
+        self.urls = vec![format!("unix://{}", socket.display()), format!("nats://127.0.0.1:{port}")];
+        self.server = Some(self.units.len());
+        let port = port.to_string();
+        let arguments = ["-T=false", "-a", "127.0.0.1", "-p", &port, "--socket"].map(OsStr::new);
+        let arguments = arguments.into_iter().chain([socket.as_os_str()]).map(OsString::from).collect();
+        self.units.push(Unit {
+            name: SERVER.into(),
+            program: Program::Applet(arguments),
+            needs: Vec::new(),
+            policy,
+            output: Output::Lines,
+            public: true,
+        });
+        Ok(())
+    }
+
+    fn add_command(&mut self, command: &str, policy: Policy) -> Result<(), PlanError> {
+        let (name, words) = command.split_once('=').unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if name.is_empty() || name.len() > 32 || !name.chars().all(plain) || words.trim().is_empty() {
+            let found = command.escape_debug();
+            return Err(PlanError::Usage(format!(
+                "expected NAME=COMMAND, NAME of letters, digits, - and _, found '{found}'"
+            )));
+        }
+        if self.units.iter().any(|unit| unit.name == name) {
+            return Err(PlanError::Usage(format!("the service {name} is given twice")));
+        }
+        self.units.push(Unit {
+            name: name.into(),
+            program: Program::Command(words.split_whitespace().map(str::to_owned).collect()),
+            needs: Vec::new(),
+            policy,
+            output: Output::Lines,
+            public: true,
+        });
+        Ok(())
+    }
+}
+
+/// The port, if a server could listen there now; a free one for 0.
+fn probe(port: u16) -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", port))?.local_addr()?.port())
+}
+
+/// What `daemon` cannot do on this machine.
+fn notes(daemon: &str) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if daemon == "natsdev" {
+        if !rustix::process::geteuid().is_root() {
+            notes.push("not root: it announces devices, but makes no device nodes and loads no modules");
+        }
+        if !Path::new("/sys/bus/usb").exists() {
+            notes.push("this kernel has no USB: there will be no hardware.usb.* events");
+        }
+    }
+    notes
+}
+
+/// A folder for sockets that nobody else can enter.
+///
+/// `$XDG_RUNTIME_DIR/lunix` (for root without one `/run/lunix`) if no other supervisor is there, else a folder of
+/// a new name beside it, else one in the folder for temporary files.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Held for as long as the folder is in use; `None` where the name is new and nobody else can know it.
+    _lock: Option<File>,
+}
+
+impl Folder {
+    pub(crate) fn open() -> io::Result<Self> {
+        let runtime =
+            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let system = || rustix::process::geteuid().is_root().then(|| PathBuf::from("/run"));
+        // The path of a socket has at most 107 bytes.
+        let bases = [runtime.or_else(system), Some(std::env::temp_dir()), Some("/tmp".into())];
+        let mut bases =
+            bases.into_iter().flatten().filter(|base| base.is_dir() && base.as_os_str().len() <= 60);
+        let Some(base) = bases.next() else { return Err(io::ErrorKind::NotFound.into()) };
+        if base != std::env::temp_dir()
+            && let Some(folder) = Self::shared(base.join("lunix"))
+        {
+            return Ok(folder);
+        }
+        std::iter::once(base).chain(bases).find_map(|base| Self::fresh(&base)).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::PermissionDenied, "no folder for sockets can be made")
+        })
+    }
+
+    fn shared(path: PathBuf) -> Option<Self> {
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+            _ => {}
+        }
+        let found = fs::symlink_metadata(&path).ok()?;
+        let ours =
+            found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0;
+        let lock = ours.then(|| File::create(path.join("lock")).ok()).flatten()?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(Self { path, _lock: Some(lock) })
+    }
+
+    fn fresh(base: &Path) -> Option<Self> {
+        // A name that exists is no danger, as nothing is opened that was not made here; it only needs another try.
+        (0..100).find_map(|attempt| {
+            let path = base.join(format!("lunix-{}-{attempt}", std::process::id()));
+            DirBuilder::new().mode(0o700).create(&path).ok().map(|()| Self { path, _lock: None })
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path.join("natsd.sock"));
+        if self._lock.is_none() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_become_units() {
+        let wish = Wish { commands: vec!["a=sleep 1", "b-2= x"], ..Wish::default() };
+        let plan = Plan::make(&wish, Path::new("/nowhere")).unwrap();
+        let names: Vec<_> = plan.units.iter().map(|unit| unit.name.as_str()).collect();
+        assert_eq!(names, ["a", "b-2"]);
+        assert!(plan.server.is_none());
+        for wrong in ["", "a", "=x", "a=", "a b=x", "a.b=x"] {
+            let wish = Wish { commands: vec![wrong], ..Wish::default() };
+            assert!(matches!(Plan::make(&wish, Path::new("/")), Err(PlanError::Usage(_))), "{wrong}");
+        }
+        let twice = Wish { commands: vec!["a=x", "a=y"], ..Wish::default() };
+        assert!(Plan::make(&twice, Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn unknown_daemons_are_named() {
+        let wish = Wish { daemons: true, services: vec!["natsfoo"], ..Wish::default() };
+        let Err(PlanError::Usage(line)) = Plan::make(&wish, Path::new("/")) else { panic!() };
+        assert!(line.contains("found 'natsfoo'"), "{line}");
+    }
+
+    #[test]
+    fn a_folder_is_ours_alone_and_goes_away() {
+        let base = std::env::temp_dir();
+        let one = Folder::fresh(&base).unwrap();
+        let two = Folder::fresh(&base).unwrap();
+        assert_ne!(one.path(), two.path());
+        let path = one.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        drop(one);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,388 @@
+//! The table: every subject that the programs of this build speak.
+
+use super::{Body, Field, Group, Kind, Shape, Subject, Type};
+use Type::{Flag, Map, Number, Objects, Text, Texts, Whole, Word};
+
+const fn must(key: &'static str, kind: Type, about: &'static str) -> Field {
+    Field { key, kind, required: true, about }
+}
+
+const fn may(key: &'static str, kind: Type, about: &'static str) -> Field {
+    Field { key, kind, required: false, about }
+}
+
+static NOTHING: Shape = Shape { name: "Nothing", about: "Ignored; mostly empty.", body: Body::Nothing };
+
+static ERROR: Shape = Shape {
+    name: "Error",
+    about: "A request that is refused.",
+    body: Body::Object(&[must("error", Text, "why, in one line that names the key and what was expected")]),
+};
+
+static UEVENT: Shape = Shape {
+    name: "Uevent",
+    about: "A kernel event as it came. What is not UTF-8 becomes U+FFFD.",
+    body: Body::Object(&[
+        must(
+            "action",
+            Text,
+            "`add` `remove` `change` `move` `online` `offline` `bind` `unbind`, or what a newer kernel says",
+        ),
+        must("devpath", Text, "path below /sys"),
+        must("subsystem", Text, "may be empty"),
+        may("seqnum", Whole, "the kernel's number of the event"),
+        must("env", Map, "all KEY=VALUE of the event, ACTION, DEVPATH, SUBSYSTEM and SEQNUM included"),
+    ]),
+};
+
+static LOST: Shape = Shape {
+    name: "Lost",
+    about: "The kernel dropped events; every one from `from` to `to` may be among them. A resync follows.",
+    body: Body::Object(&[
+        must("from", Whole, "first number that may be missing"),
+        must("to", Whole, "last number that may be missing"),
+    ]),
+};
+
+static DEVICE: Shape = Shape {
+    name: "Device",
+    about: "A device that is ready for use.",
+    body: Body::Object(&[
+        must("devpath", Text, "path below /sys"),
+        must("class", Text, "its subsystem"),
+        must("name", Text, "the last part of devpath"),
+        may("devnode", Text, "its node, with /dev/"),
+        may("devtype", Text, "as the kernel names it: `disk`, `partition`, …"),
+        may("ifname", Text, "of network interfaces"),
+        may("driver", Text, ""),
+        may("modalias", Text, ""),
+        may("major", Whole, "of its node"),
+        may("minor", Whole, "of its node"),
+        may("devpath_old", Text, "after a rename"),
+        may("again", Flag, "true where it is announced again, after a reconnect or on hardware.trigger"),
+    ]),
+};
+
+static VOLUME: Shape = Shape {
+    name: "Volume",
+    about: "A block device with or without a file system.",
+    body: Body::Object(&[
+        must("devnode", Text, "with /dev/"),
+        may("fstype", Text, "`vfat`, `exfat`, `ext4`, …; null where nothing is known"),
+        may("label", Text, "or null"),
+        may("uuid", Text, "as blkid prints it, or null"),
+        must("size", Whole, "bytes"),
+    ]),
+};
+
+static USB: Shape = Shape {
+    name: "UsbDevice",
+    about: "A USB device, once its drivers are bound and its disks are there. Root hubs are none.",
+    body: Body::Object(&[
+        must("devpath", Text, "path below /sys"),
+        may("vendor", Text, "four hexadecimal digits"),
+        may("product", Text, "four hexadecimal digits"),
+        may("manufacturer", Text, "as the device says"),
+        may("model", Text, "as the device says"),
+        may("serial", Text, "as the device says"),
+        may("class", Text, "`storage`, `hid`, `audio`, …"),
+        may("speed", Number, "Mbit/s"),
+        may("devnode", Text, "its own node, `/dev/bus/usb/…`"),
+        must("port", Text, "where it is plugged in: `1-2.3`"),
+        must("nodes", Texts, "device nodes below it"),
+        must("volumes", Objects(&VOLUME), "what could be mounted"),
+        must("net", Texts, "network interfaces"),
+        must("input", Texts, "input devices"),
+        may("truncated", Flag, "true where not all of it fitted"),
+        may("again", Flag, "true where it is announced again"),
+    ]),
+};
+
+static HARDWARE_FULL: Shape = Shape {
+    name: "HardwareFull",
+    about: "A device that the table of devices has no room for: it is in no list, and nothing more is said of it.",
+    body: Body::Object(&[
+        must("devpath", Text, "path below /sys"),
+        must("class", Text, "its subsystem"),
+        must("limit", Whole, "devices that have room"),
+    ]),
+};
+
+static TRIGGER: Shape = Shape {
+    name: "Trigger",
+    about: "Which devices; empty for all.",
+    body: Body::Object(&[
+        may("subsystem", Text, "only of this class"),
+        may("devpath", Text, "only this one"),
+    ]),
+};
+
+static TRIGGERED: Shape = Shape {
+    name: "Triggered",
+    about: "",
+    body: Body::Object(&[must("devices", Whole, "how many are announced again")]),
+};
+
+static HOTPLUG_STATS: Shape = Shape {
+    name: "HotplugStats",
+    about: "What natsdev has counted since its start.",
+    body: Body::Object(&[
+        must("events", Whole, "kernel events taken"),
+        must("coldplug_events", Whole, "of these, made by natsdev itself"),
+        must("refused", Map, "messages by why: `sender credentials truncated malformed libudev`"),
+        must("overruns", Whole, "times the kernel dropped events"),
+        must("resyncs", Whole, ""),
+        must("published", Whole, "messages"),
+        must("dropped", Map, "`messages` and `bytes` that no server took"),
+        must("devices", Whole, "known now"),
+        must("max_devices", Whole, "known at most"),
+        must("usb", Whole, "USB devices announced"),
+        must("max_usb", Whole, "at most"),
+        must("refused_devices", Whole, "that had no room"),
+        must("rcvbuf", Whole, "bytes of the socket's buffer"),
+    ]),
+};
+
+static DEVICES: Shape =
+    Shape { name: "Devices", about: "Devices that are present.", body: Body::List(&DEVICE) };
+
+static TEXT: Shape = Shape {
+    name: "PlainText",
+    about: "Whatever is not one JSON object. The first line that shows anything is the summary, the rest the body.",
+    body: Body::Text,
+};
+
+static OFFER: Shape = Shape {
+    name: "Action",
+    about: "Something the user can choose.",
+    body: Body::Object(&[
+        must("id", Text, "what toast.action names: 1 to 32 bytes without control characters"),
+        may("label", Text, "what the user reads; the id if it is missing; cut beyond 48 bytes"),
+    ]),
+};
+
+static TOAST_REQUEST: Shape = Shape {
+    name: "ToastRequest",
+    about: "A toast as its sender wishes it. `null` counts as absent.",
+    body: Body::Object(&[
+        must("summary", Text, "one line; cut beyond 256 bytes"),
+        may("body", Text, "more lines; cut where the toast's 1536 bytes of text end"),
+        may("app", Text, "who speaks; cut beyond 64 bytes"),
+        may("icon", Text, "name or path of a picture; at most 128 bytes"),
+        may("urgency", Word(&["low", "normal", "critical"]), "`normal` if missing"),
+        may(
+            "timeout_ms",
+            Whole,
+            "how long to show it; 0 = until it is closed; if missing by urgency: 5000, 10000, 0",
+        ),
+        may("replaces", Whole, "the toast whose id and place it takes"),
+        may("progress", Whole, "0 to 100"),
+        may("actions", Objects(&OFFER), "at most 6"),
+    ]),
+};
+
+static TOAST_IN: Shape = Shape { name: "ToastIn", about: "", body: Body::OneOf(&[&TEXT, &TOAST_REQUEST]) };
+
+static TOAST: Shape = Shape {
+    name: "Toast",
+    about: "A toast. Its texts hold no control characters, except for `\\n` in the body.",
+    body: Body::Object(&[
+        must("id", Whole, "its number, never 0"),
+        must("summary", Text, "one line"),
+        may("body", Text, "more lines"),
+        may("app", Text, "who speaks"),
+        may("icon", Text, "name or path of a picture"),
+        must("urgency", Word(&["low", "normal", "critical"]), ""),
+        must("timeout_ms", Whole, "how long it is shown; 0 = until it is closed"),
+        may("progress", Whole, "0 to 100"),
+        may("actions", Objects(&OFFER), ""),
+        may("again", Flag, "true where it was announced before and nothing has changed: after a reconnect"),
+        may("state", Word(&["shown", "waiting", "expired", "dismissed", "closed"]), "in lists only"),
+        may("age_ms", Whole, "time in that state; in lists only"),
+        may("left_ms", Whole, "time until it expires; in lists only"),
+    ]),
+};
+
+static TOASTS: Shape = Shape { name: "Toasts", about: "", body: Body::List(&TOAST) };
+
+static TOAST_ID: Shape =
+    Shape { name: "ToastId", about: "", body: Body::Object(&[must("id", Whole, "the toast's number")]) };
+
+static TOAST_ID_OR_ERROR: Shape =
+    Shape { name: "ToastIdOrError", about: "", body: Body::OneOf(&[&TOAST_ID, &ERROR]) };
+
+static TOAST_CLOSED: Shape = Shape {
+    name: "ToastClosed",
+    about: "",
+    body: Body::Object(&[
+        must("id", Whole, "the toast's number"),
+        must(
+            "reason",
+            Word(&["expired", "dismissed", "closed", "replaced"]),
+            "its time was up, the user put it away, a program took it back, another one took its place",
+        ),
+    ]),
+};
+
+static TOAST_ACTION: Shape = Shape {
+    name: "ToastAction",
+    about: "",
+    body: Body::Object(&[
+        must("id", Whole, "the toast's number"),
+        must("action", Text, "the id of the action"),
+    ]),
+};
+
+static SERVICE: Shape = Shape {
+    name: "Service",
+    about: "How a service stands.",
+    body: Body::Object(&[
+        must("name", Text, ""),
+        must("state", Word(&["starting", "ready", "stopping", "stopped", "failed", "backoff"]), ""),
+        may("pid", Whole, "while it runs"),
+        may("exit_code", Whole, "of its last process"),
+        may("signal", Whole, "that ended its last process"),
+        may("errno", Whole, "why no process could be made"),
+        must("restarts", Whole, "since it was last started on purpose"),
+        must("at_us", Whole, "when it came to this state, on the supervisor's monotonic clock"),
+    ]),
+};
+
+static SERVICES: Shape = Shape { name: "Services", about: "", body: Body::List(&SERVICE) };
+
+static SERVICE_OR_ERROR: Shape =
+    Shape { name: "ServiceOrError", about: "", body: Body::OneOf(&[&SERVICE, &ERROR]) };
+
+static USAGE: Shape = Shape {
+    name: "Usage",
+    about: "What a service has used; what this machine cannot tell is left out.",
+    body: Body::Object(&[
+        must("name", Text, ""),
+        may("cpu_us", Whole, "processor time in microseconds"),
+        may("rss", Whole, "resident memory in bytes"),
+        may("peak_rss", Whole, "the most it ever had"),
+        may("pids", Whole, "processes and threads"),
+        may("io_read", Whole, "bytes read from storage"),
+        may("io_write", Whole, "bytes written to storage"),
+    ]),
+};
+
+static USAGE_OR_ERROR: Shape =
+    Shape { name: "UsageOrError", about: "", body: Body::OneOf(&[&USAGE, &ERROR]) };
+
+const fn event(address: &'static str, about: &'static str, payload: &'static Shape) -> Subject {
+    Subject { address, kind: Kind::Event, about, payload, reply: None }
+}
+
+const fn request(
+    address: &'static str,
+    about: &'static str,
+    payload: &'static Shape,
+    reply: &'static Shape,
+) -> Subject {
+    Subject { address, kind: Kind::Request, about, payload, reply: Some(reply) }
+}
+
+const fn either(
+    address: &'static str,
+    about: &'static str,
+    payload: &'static Shape,
+    reply: &'static Shape,
+) -> Subject {
+    Subject { address, kind: Kind::Either, about, payload, reply: Some(reply) }
+}
+
+/// All subjects, by the program that speaks them.
+pub static GROUPS: &[Group] = &[
+    Group {
+        program: "natsdev",
+        about: "Hotplug: kernel events, and devices that are ready for use.",
+        notes: &[
+            "`<subsystem>`, `<class>` and `<action>` are single tokens: every byte that a token cannot hold is `_`, and \
+             a missing one is `_` alone.",
+            "After a reconnect all devices are announced again, with `again: true`.",
+            "A request that is refused is answered with an empty payload and the headers `Nats-Service-Error` and \
+             `Nats-Service-Error-Code`, as micro-services do.",
+        ],
+        subjects: &[
+            event("uevent.<subsystem>.<action>", "Every kernel event as it came.", &UEVENT),
+            event("uevent.lost", "The kernel dropped events; a resync follows.", &LOST),
+            event(
+                "hardware.<class>.<action>",
+                "A device is ready (`add`), gone (`remove`) or different (`change`).",
+                &DEVICE,
+            ),
+            event("hardware.usb.add", "A USB device is ready, once per plugging in.", &USB),
+            event(
+                "hardware.usb.change",
+                "Something about a USB device that was announced is different.",
+                &USB,
+            ),
+            event("hardware.usb.remove", "A USB device that was announced is gone.", &USB),
+            event("hardware.full", "A device has no room in the table.", &HARDWARE_FULL),
+            request("hardware.list", "The devices that are present.", &NOTHING, &DEVICES),
+            request("hardware.<class>.list", "Those of one class.", &NOTHING, &DEVICES),
+            request("hardware.trigger", "Announces devices again.", &TRIGGER, &TRIGGERED),
+            request("natsdev.stats", "Counters.", &NOTHING, &HOTPLUG_STATS),
+        ],
+    },
+    Group {
+        program: "natstoast",
+        about: "Toasts: short messages for whoever sits in front of the machine.",
+        notes: &[
+            "Each `toast.in` that is accepted ends in exactly one `toast.closed`. One that replaces a toast makes \
+             `toast.closed` with the reason `replaced` and then `toast.show`, both of the same id.",
+            "`replaces` with an id that was given once, but is gone, gives that id again; with one that never was it \
+             counts as absent.",
+            "A payload is an object if it is one JSON object, and text otherwise, also where it begins with `{`. An object \
+             without `summary` is refused. What is refused and was no request goes to natstoast's log.",
+            "At most 32 toasts are shown at a time; 32 more wait, the most urgent first; what comes then is refused. \
+             Time spent waiting does not count.",
+            "Escape sequences and control characters are removed from all texts, so a presenter may print them.",
+            "The presenter that a user touches publishes `toast.action` or `toast.dismiss`; natstoast then closes the toast \
+             with the reason `dismissed`.",
+            "After a reconnect all toasts that are shown are announced again, with `again: true`.",
+            "A refused request is answered `{error}`, with the headers `Nats-Service-Error` and `Nats-Service-Error-Code`.",
+        ],
+        subjects: &[
+            either(
+                "toast.in",
+                "Makes a toast. A request is answered with its id.",
+                &TOAST_IN,
+                &TOAST_ID_OR_ERROR,
+            ),
+            event("toast.show", "A toast is shown, or drawn anew.", &TOAST),
+            event("toast.closed", "A toast is gone, and why.", &TOAST_CLOSED),
+            Subject {
+                address: "toast.action",
+                kind: Kind::Shared,
+                about: "The user chose an action; that dismisses the toast.",
+                payload: &TOAST_ACTION,
+                reply: None,
+            },
+            either("toast.close", "Takes a toast back.", &TOAST_ID, &TOAST_ID_OR_ERROR),
+            either("toast.dismiss", "The user put a toast away.", &TOAST_ID, &TOAST_ID_OR_ERROR),
+            request("toast.list", "The toasts that are shown or wait.", &NOTHING, &TOASTS),
+            request("toast.history", "The last 32 that were closed, the last first.", &NOTHING, &TOASTS),
+        ],
+    },
+    Group {
+        program: "natsinit",
+        about: "Services: their states, and starting and stopping them.",
+        notes: &["`<name>` is a single token: every byte that a token cannot hold is `_`."],
+        subjects: &[
+            event("service.<name>.<state>", "A service has come to a state.", &SERVICE),
+            request("service.list", "All services.", &NOTHING, &SERVICES),
+            request("service.<name>.status", "One service.", &NOTHING, &SERVICE_OR_ERROR),
+            request(
+                "service.<name>.start",
+                "Starts it; the answer is its state then.",
+                &NOTHING,
+                &SERVICE_OR_ERROR,
+            ),
+            request("service.<name>.stop", "Stops it.", &NOTHING, &SERVICE_OR_ERROR),
+            request("service.<name>.restart", "Stops it and starts it again.", &NOTHING, &SERVICE_OR_ERROR),
+            request("service.<name>.usage", "What it has used.", &NOTHING, &USAGE_OR_ERROR),
+        ],
+    },
+];

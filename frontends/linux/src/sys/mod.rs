@@ -1,0 +1,6 @@
+//! System calls that no safe crate offers: the only modules of this program with `unsafe`.
+
+pub mod local_time;
+pub mod signals;
+pub mod spawn;
+pub mod uevent;

@@ -1,0 +1,96 @@
+//! natsdev as a command: what a volume holds, and what is wrong with a command line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("lunix-natsdev-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn natsdev(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lunix")).arg("natsdev").args(args).output().unwrap()
+}
+
+#[test]
+fn a_volume_is_told_in_one_line_of_json() {
+    let scratch = Scratch::new("probe");
+    let image = scratch.0.join("image");
+    let mut bytes = vec![0; 1 << 16];
+    bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    bytes[1144..1150].copy_from_slice(b"caf\xe9 \x01");
+    fs::write(&image, &bytes).unwrap();
+    let output = natsdev(&["--probe-volume", image.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json, serde_json::json!({"fstype": "ext2", "label": "caf\u{fffd} \u{1}", "uuid": ""}));
+
+    fs::write(&image, vec![0; 1 << 16]).unwrap();
+    let output = natsdev(&["--probe-volume", image.to_str().unwrap()]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"{}\n"[..]));
+}
+
+#[test]
+fn what_is_no_volume_is_an_error_in_one_line() {
+    let scratch = Scratch::new("no-volume");
+    let fifo = scratch.0.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let link = scratch.0.join("link");
+    symlink("/nowhere", &link).unwrap();
+    for node in [fifo, link, scratch.0.clone(), "/dev/zero".into()] {
+        let output = natsdev(&["--probe-volume", node.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{}", node.display());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("natsdev: error: ") && text.lines().count() == 1, "{text}");
+    }
+}
+
+#[test]
+fn usage_errors_name_the_flag() {
+    for (args, says) in [
+        (
+            &["--rcvbuf", "much"][..],
+            "natsdev: --rcvbuf: expected a number from 1 to 1073741824, found 'much'",
+        ),
+        (&["--max-usb", "0"], "natsdev: --max-usb: expected a number from 1 to 4096, found '0'"),
+        (&["--coldplug", "maybe"], "natsdev: --coldplug: "),
+        (&["--nats", "http://x"], "natsdev: --nats: "),
+        (&["--config", "/nowhere", "--check-config"], "natsdev: /nowhere: No such file"),
+    ] {
+        let output = natsdev(args);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        assert!(text.starts_with(says) && text.lines().count() == 1, "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_configuration_file_is_checked_to_the_line() {
+    let scratch = Scratch::new("config");
+    let file = scratch.0.join("natsdev.conf");
+    fs::write(&file, "# nothing yet\n\n").unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(natsdev(&["--config", path, "--check-config"]).status.code(), Some(0));
+    fs::write(&file, "# one key\n\ncolour = blue\n").unwrap();
+    let output = natsdev(&["--config", path, "--check-config"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("natsdev: {path}:3: unknown key 'colour'\n")
+    );
+}

@@ -1,0 +1,236 @@
+//! Real supervisors, their descendants, and a client that hears what they say.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// No test waits longer for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A supervisor whose descendants are known by a mark in their environment.
+pub struct Supervisor {
+    pub child: Child,
+    mark: String,
+    pub lines: Receiver<String>,
+    pub folder: PathBuf,
+}
+
+impl Supervisor {
+    /// Starts `lunix` with `args` and additional environment.
+    pub fn start(name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(format!("lunix-{mark}"));
+        fs::create_dir_all(&folder).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lunix"))
+            .args(args)
+            .env("LUNIX_TEST_MARK", &mark)
+            .env("XDG_RUNTIME_DIR", &folder)
+            .envs(environment.iter().copied())
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let out: Box<dyn Read + Send> = Box::new(child.stdout.take().unwrap());
+        let err: Box<dyn Read + Send> = Box::new(child.stderr.take().unwrap());
+        for stream in [out, err] {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    eprintln!("{line}");
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Self { child, mark, lines, folder }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line that holds `text`.
+    pub fn line(&self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(end - Instant::now());
+            let line = line.unwrap_or_else(|_| panic!("no line with '{text}'"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Every process that descends from the supervisor and has `word` in its command line, zombies apart.
+    pub fn processes(&self, word: &str) -> Vec<u32> {
+        let mark = format!("LUNIX_TEST_MARK={}\0", self.mark);
+        let pids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(|pid: &u32| *pid != self.pid())
+            .filter(|pid| {
+                let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+                let environ = String::from_utf8_lossy(&read("environ")).into_owned();
+                environ.contains(&mark) && String::from_utf8_lossy(&read("cmdline")).contains(word)
+            })
+            .collect()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        kill(self.pid(), signal);
+    }
+
+    pub fn wait(&mut self) -> Option<i32> {
+        until("the supervisor's end", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in self.processes("") {
+            kill(pid, libc::SIGKILL);
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub fn kill(pid: u32, signal: i32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::from_named_raw(signal).unwrap());
+}
+
+/// Looks until there is something.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "no {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+pub fn zombies(parent: u32) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    let stat = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    children.split_whitespace().map(stat).filter(|stat| stat.contains(") Z ")).collect()
+}
+
+/// Enough of a client for one subscription and for requests.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    inbox: u32,
+    address: String,
+}
+
+impl Client {
+    pub fn connect(address: &str) -> Self {
+        let stream = until("server", || TcpStream::connect(address).ok());
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Self { stream: BufReader::new(stream), inbox: 0, address: address.to_owned() };
+        // Events only: whoever subscribes to a request's subject counts as one who answers it.
+        let states = ["starting", "ready", "stopping", "stopped", "failed", "backoff"];
+        let states: String =
+            states.iter().zip(1..).map(|(state, sid)| format!("SUB service.*.{state} {sid}\r\n")).collect();
+        let connect = r#"CONNECT {"verbose":false,"protocol":1,"headers":true,"no_responders":true}"#;
+        client.send(&format!("{connect}\r\n{states}SUB _INBOX.natsinit.* 9\r\nPING\r\n"));
+        while client.read_line() != "PONG" {}
+        client
+    }
+
+    fn send(&mut self, text: &str) {
+        self.stream.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn read_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "the server is gone");
+        line.trim_end().to_owned()
+    }
+
+    /// The next message: subject and payload.
+    pub fn message(&mut self) -> (String, String) {
+        self.try_message().unwrap_or_else(|| panic!("the server is gone"))
+    }
+
+    fn try_message(&mut self) -> Option<(String, String)> {
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).ok().filter(|length| *length > 0)?;
+            let line = line.trim_end();
+            let words: Vec<&str> = line.split(' ').collect();
+            if words[0] == "PING" {
+                self.stream.get_mut().write_all(b"PONG\r\n").ok()?;
+            } else if words[0] == "MSG" || words[0] == "HMSG" {
+                let mut payload = vec![0; words.last().unwrap().parse::<usize>().unwrap() + 2];
+                self.stream.read_exact(&mut payload).ok()?;
+                payload.truncate(payload.len() - 2);
+                let header = if words[0] == "HMSG" { words[words.len() - 2].parse().unwrap() } else { 0 };
+                let payload = payload.split_off(header);
+                return Some((words[1].to_owned(), String::from_utf8(payload).unwrap()));
+            }
+        }
+    }
+
+    /// The next message whose subject is `subject`.
+    pub fn event(&mut self, subject: &str) -> String {
+        loop {
+            let (found, payload) = self.message();
+            if found == subject {
+                return payload;
+            }
+        }
+    }
+
+    /// The answer, or `None` if nobody answers soon or the server is gone. Where somebody listens to everything
+    /// (`lunix watch`), the server does not know that nobody answers.
+    pub fn try_request(&mut self, subject: &str) -> Option<String> {
+        self.inbox += 1;
+        let inbox = format!("_INBOX.natsinit.{}", self.inbox);
+        let request = format!("PUB {subject} {inbox} 0\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes()).ok()?;
+        self.stream.get_mut().set_read_timeout(Some(Duration::from_millis(250))).unwrap();
+        let answer = std::iter::from_fn(|| self.try_message()).find(|(found, _)| *found == inbox);
+        self.stream.get_mut().set_read_timeout(Some(PATIENCE)).unwrap();
+        answer.map(|(_, payload)| payload).filter(|payload| !payload.is_empty())
+    }
+
+    pub fn publish(&mut self, subject: &str, payload: &str) {
+        self.send(&format!("PUB {subject} {}\r\n{payload}\r\n", payload.len()));
+    }
+
+    /// A new connection to the same server.
+    pub fn again(&self) -> Self {
+        Self::connect(&self.address)
+    }
+
+    pub fn request(&mut self, subject: &str) -> String {
+        self.inbox += 1;
+        let inbox = format!("_INBOX.natsinit.{}", self.inbox);
+        self.send(&format!("PUB {subject} {inbox} 0\r\n\r\n"));
+        self.event(&inbox)
+    }
+}
+
+/// How often the threads of a process were taken from a processor.
+pub fn switches(pid: u32) -> u64 {
+    let number = |line: &str| line.split_whitespace().last().unwrap().parse::<u64>().unwrap();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map_while(Result::ok);
+    let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    statuses
+        .map(|status| status.lines().filter(|line| line.contains("ctxt_switches")).map(number).sum::<u64>())
+        .sum()
+}
