@@ -1,0 +1,41 @@
+//! Fuzz targets as plain functions: a target takes bytes and panics if it finds a fault.
+//!
+//! `cargo +nightly fuzz run NAME --features libfuzzer` looks for inputs that do, `cargo test` replays those of
+//! `corpus/` on the stable compiler. To add a target `NAME`: a function in the module of its subject, a line in
+//! [`TARGETS`], three lines in `fuzz_targets/NAME.rs`, a `[[bin]]` in `Cargo.toml`, seeds in `corpus/NAME/`.
+
+pub mod broker;
+pub mod device;
+pub mod json;
+pub mod nats;
+pub mod session;
+pub mod supervise;
+pub mod toast;
+pub mod uevent;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("broker_stream", broker::stream),
+    ("json_read", json::read),
+    ("json_write", json::write),
+    ("libudev_message", uevent::libudev_message),
+    ("modalias_match", uevent::modalias_match),
+    ("device_events", device::device_events),
+    ("volume_probe", device::volume_probe),
+    ("nats_client_stream", nats::client_stream),
+    ("nats_connect_info", nats::connect_info),
+    ("nats_header", nats::header),
+    ("nats_server_stream", nats::server_stream),
+    ("router_ops", broker::router_ops),
+    ("session_ops", session::ops),
+    ("subject_match", nats::subject_match),
+    ("supervise_notices", supervise::notices),
+    ("supervise_ops", supervise::ops),
+    ("toast_json", toast::json),
+    ("toast_ops", toast::ops),
+    ("uevent_parse", uevent::parse),
+    ("uevent_roundtrip", uevent::roundtrip),
+];
