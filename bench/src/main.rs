@@ -1,0 +1,39 @@
+//! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process.
+
+mod rounds;
+mod sockets;
+mod streams;
+mod uevents;
+
+use rounds::print;
+use std::process::ExitCode;
+
+/// A peer and lunix must see the same disturbances of the machine, so they take turns, this often.
+const ROUNDS: usize = 25;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match &args[..] {
+        [name] if name == "codec" => codec(),
+        _ => {
+            eprintln!("lunix-bench: usage: lunix-bench codec");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn codec() -> ExitCode {
+    let mut groups = vec![streams::publishes(64 << 10), streams::publishes(1 << 20)];
+    groups.extend([streams::messages(64 << 10), streams::messages(1 << 20)]);
+    groups.extend([uevents::parsed(), uevents::read_whole()]);
+    let mut results: Vec<_> = groups.into_iter().map(|group| group.run(ROUNDS)).collect();
+    match sockets::messages() {
+        Ok(group) => results.push(group.run(ROUNDS)),
+        Err(error) => {
+            eprintln!("lunix-bench: sockets: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    print(&results);
+    ExitCode::SUCCESS
+}
