@@ -1,0 +1,72 @@
+//! Building the programs: for this machine, and static and small for the image.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{paths, setup, shell};
+
+/// Every program of the image is built for it.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// The multi-call program for this machine, as `cargo xtask run` starts it.
+pub fn release() -> Result<PathBuf> {
+    setup::need(setup::BUILD)?;
+    shell::run(shell::cargo().args(["build", "--release", "--package", "lunix"]))?;
+    Ok(paths::target().join("release/lunix"))
+}
+
+/// How the size build gets its standard library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Std {
+    /// Compiled for size together with the program: 300 KB less. Cargo calls it unstable, so it takes the
+    /// bootstrap switch; the compiler is the pinned one all the same.
+    Own,
+    /// As rustup ships it.
+    Prebuilt,
+}
+
+/// What is in the static program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// Every daemon and command: what the image ships.
+    All,
+    /// natsd, natsdev and natstoast alone.
+    Daemons,
+}
+
+/// The command that makes the static multi-call program, where it leaves it, and with which library.
+pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
+    setup::need(setup::BUILD)?;
+    let sysroot = shell::read(Command::new("rustc").args(["--print", "sysroot"]).current_dir(paths::root()))?;
+    let source = PathBuf::from(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
+    let std = if source.exists() { Std::Own } else { Std::Prebuilt };
+    let mut command = shell::cargo();
+    command.args(["build", "--package", "lunix", "--profile", "size", "--target", STATIC_TARGET]);
+    if programs == Programs::Daemons {
+        command.args(["--no-default-features", "--features", "natsd,natsdev,natstoast"]);
+    }
+    if std == Std::Own {
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
+        // Nothing unwinds: a panic says where it was and aborts. The tables would be an eighth of the program,
+        // relocations at its start another twelfth.
+        let flags = format!(
+            "target.{STATIC_TARGET}.rustflags=[\"-Cforce-unwind-tables=no\",\"-Crelocation-model=static\"]"
+        );
+        command.args(["--config", &flags]);
+    }
+    let program = paths::target().join(STATIC_TARGET).join("size/lunix");
+    Ok((command, program, std))
+}
+
+/// The static multi-call program, as the image ships it.
+pub fn size() -> Result<PathBuf> {
+    let (mut command, program, std) = size_command(Programs::All)?;
+    if std == Std::Prebuilt {
+        eprintln!("build: no rust-src here, so the standard library is the prebuilt one: about 300 KB more");
+    }
+    shell::run(&mut command).context("build the static program")?;
+    Ok(program)
+}

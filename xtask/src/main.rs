@@ -1,0 +1,129 @@
+//! `cargo xtask …`: build, run and test lunix.
+
+mod bench;
+mod compile;
+mod dist;
+mod fuzz;
+mod image;
+mod nats;
+mod paths;
+mod run;
+mod server;
+mod setup;
+mod shell;
+mod test;
+mod vm;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::vm::show::Scene;
+
+fn cli() -> Command {
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    let run = Command::new("run").about("build lunix and start it here (`lunix up`)").arg(
+        Arg::new("arg")
+            .num_args(0..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .value_parser(value_parser!(OsString))
+            .help("arguments of `lunix up`"),
+    );
+    let test = Command::new("test").about("run all gates, or the named ones").args([
+        Arg::new("gate").num_args(0..).help("what to run [all]"),
+        switch("list", "name the gates"),
+        switch("verbose", "show all output").short('v'),
+    ]);
+    let vm = Command::new("vm").about("boot in QEMU, plug a USB stick in, see what happens").args([
+        switch("shell", "a prompt in the guest"),
+        switch("uevents", "nothing of ours: only what the kernel says").conflicts_with("shell"),
+    ]);
+    let fuzz = Command::new("fuzz").about("look for inputs that break a parser or a machine").args([
+        Arg::new("name").required_unless_present("list").help("the target"),
+        Arg::new("seconds").value_parser(value_parser!(u64)).default_value("60").help("how long"),
+        switch("list", "name the targets"),
+        switch("minimise", "add the best of what was found to the committed corpus"),
+    ]);
+    let bench = Command::new("bench")
+        .about("figures beside those of peers, as markdown")
+        .arg(Arg::new("what").required(true).value_parser(["codec", "memory"]).help("what to measure"));
+    let image = Command::new("image").about("build what the VM boots from, and print its sizes");
+    let dist = Command::new("dist")
+        .about("the static program, man pages and completions, in target/dist")
+        .arg(switch("pages", "only what comes from the tables").hide(true));
+    Command::new("cargo xtask")
+        .bin_name("cargo xtask")
+        .about("Build, run and test lunix")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommands([run, test, vm, fuzz, bench, image, dist])
+}
+
+/// True if what was asked for is well.
+fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
+    match matches.subcommand() {
+        Some(("test", matches)) if matches.get_flag("list") => test::list(),
+        Some(("test", matches)) => {
+            let names = matches.get_many::<String>("gate").unwrap_or_default();
+            return test::run(&names.map(String::as_str).collect::<Vec<_>>(), matches.get_flag("verbose"));
+        }
+        Some(("run", matches)) => {
+            run::run(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
+        }
+        Some(("fuzz", matches)) => match matches.get_one::<String>("name") {
+            None => fuzz::names()?.iter().for_each(|name| println!("{name}")),
+            Some(name) if matches.get_flag("minimise") => fuzz::minimise(name)?,
+            Some(name) => fuzz::run(name, *matches.get_one("seconds").expect("it has a default"))?,
+        },
+        Some(("bench", matches)) => match matches.get_one::<String>("what").map(String::as_str) {
+            Some("codec") => bench::codec()?,
+            _ => bench::memory()?,
+        },
+        Some(("dist", matches)) if matches.get_flag("pages") => dist::pages()?,
+        Some(("dist", _)) => dist::run()?,
+        Some(("image", _)) => image::run()?,
+        Some(("vm", matches)) => {
+            vm::show::run(match (matches.get_flag("shell"), matches.get_flag("uevents")) {
+                (true, _) => Scene::Shell,
+                (_, true) => Scene::Uevents,
+                _ => Scene::Events,
+            })?;
+        }
+        _ => unreachable!("clap requires one of the commands above"),
+    }
+    Ok(true)
+}
+
+fn main() -> ExitCode {
+    match dispatch(&cli().get_matches()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        cli().debug_assert();
+    }
+
+    #[test]
+    fn flags_behind_run_are_those_of_lunix_up() {
+        let matches = cli().get_matches_from(["cargo xtask", "run", "--dry-run", "--port", "0"]);
+        let (_, run) = matches.subcommand().unwrap();
+        let args: Vec<&OsString> = run.get_many("arg").unwrap().collect();
+        assert_eq!(args, ["--dry-run", "--port", "0"]);
+    }
+}

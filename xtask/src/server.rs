@@ -1,0 +1,70 @@
+//! Our own server on this machine, for tests that bring their own clients.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::nats;
+use crate::paths::Scratch;
+
+/// A running `natsd`. Dropping it ends it.
+pub struct Server {
+    child: Child,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The program under its own name, for tests that start further ones.
+    pub program: PathBuf,
+    scratch: Scratch,
+}
+
+impl Server {
+    /// Starts the multi-call program `lunix` as `natsd` and waits until it serves.
+    pub fn start(lunix: &Path) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        for name in ["natsd", "natsdev", "natstoast", "natsinit", "lunix"] {
+            symlink(lunix, scratch.path().join(name))?;
+        }
+        let program = scratch.path().join("natsd");
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let log = fs::File::create(scratch.path().join("natsd.log"))?;
+        let child = Command::new(&program)
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "--socket"])
+            .arg(scratch.path().join("natsd.sock"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let server = Self { child, port, program, scratch };
+        nats::Client::connect(port, Duration::from_secs(5))
+            .with_context(|| format!("natsd says:\n{}", server.log()))?;
+        Ok(server)
+    }
+
+    /// Where clients find it.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// A folder for `$PATH` that holds every program under its own name.
+    pub fn programs(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// What it said.
+    fn log(&self) -> String {
+        fs::read_to_string(self.scratch.path().join("natsd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

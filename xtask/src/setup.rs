@@ -1,0 +1,108 @@
+//! What a fresh Debian machine lacks: said aloud, then installed by root or asked for.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::shell;
+
+/// A program that a task needs, and the Debian package that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Its name in `$PATH`, or the absolute path of a file.
+    pub program: &'static str,
+    /// The package to install.
+    pub package: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// What the VM needs.
+pub const VM: &[Tool] = &[
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("busybox", "busybox-static"),
+    tool("dpkg-deb", "dpkg"),
+    tool("depmod", "kmod"),
+    tool("mkfs.vfat", "dosfstools"),
+    tool("mcopy", "mtools"),
+];
+
+/// What the tests against official clients and servers need, and the examples.
+pub const PEERS: &[Tool] = &[
+    tool("cc", "gcc"),
+    tool("nats-server", "nats-server"),
+    tool("node", "nodejs"),
+    tool("npm", "npm"),
+    tool("/usr/include/nats/nats.h", "libnats-dev"),
+    tool("python3", "python3-venv"),
+];
+
+/// What reads the manual pages and completions.
+pub const READERS: &[Tool] = &[tool("man", "man-db"), tool("zsh", "zsh"), tool("fish", "fish")];
+
+/// What unit tests compare with: a server, a tracer, the makers of file systems.
+pub const WITNESSES: &[Tool] = &[
+    tool("nats-server", "nats-server"),
+    tool("strace", "strace"),
+    tool("mkfs.vfat", "dosfstools"),
+    tool("mkfs.exfat", "exfatprogs"),
+    tool("mkfs.ext4", "e2fsprogs"),
+];
+
+/// What building the static binaries needs.
+pub const BUILD: &[Tool] = &[tool("cc", "gcc")];
+
+/// The tools that are not here.
+pub fn missing(tools: &[Tool]) -> Vec<Tool> {
+    tools.iter().copied().filter(|tool| shell::which(tool.program).is_none()).collect()
+}
+
+/// Makes sure that `tools` are here. Root gets them installed; anyone else is shown the command, and asked
+/// whether `sudo` may run it if there is somebody to ask.
+pub fn need(tools: &[Tool]) -> Result<()> {
+    let missing = missing(tools);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
+    eprintln!("setup: missing {} (Debian: {})", programs.join(" "), packages.join(" "));
+    if shell::which("apt-get").is_none() {
+        bail!("this machine has no apt-get: install {} by its own means", programs.join(", "));
+    }
+    let root = shell::read(Command::new("id").arg("-u"))?.trim() == "0";
+    let install = |mut command: Command| -> Result<()> {
+        command.args(["apt-get", "install", "-y", "--no-install-recommends"]).args(&packages);
+        eprintln!("setup: {}", shell::line(&command));
+        shell::run(&mut command)
+    };
+    if root {
+        let mut command = Command::new("env");
+        command.arg("DEBIAN_FRONTEND=noninteractive");
+        // A fresh image's lists are empty.
+        shell::quiet(Command::new("apt-get").arg("update"))?;
+        install(command)?;
+    } else {
+        let line = format!("sudo apt-get install -y --no-install-recommends {}", packages.join(" "));
+        if !io::stdin().is_terminal() {
+            bail!("run this once, then start again:\n  {line}");
+        }
+        eprint!("setup: may I run `{line}`? [y/N] ");
+        io::stderr().flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        if !answer.trim().eq_ignore_ascii_case("y") {
+            bail!("run this once, then start again:\n  {line}");
+        }
+        install(Command::new("sudo"))?;
+    }
+    match self::missing(tools).first() {
+        None => Ok(()),
+        Some(tool) => bail!("{} is still missing after installing {}", tool.program, tool.package),
+    }
+}

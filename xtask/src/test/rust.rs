@@ -1,0 +1,122 @@
+//! The gates that Cargo runs.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::edges::manifests;
+use super::gate::{Form, Run};
+use crate::{paths, shell};
+
+/// The libraries that run anywhere.
+const LIBRARIES: &[&str] = &["lunix-uevent", "lunix-proto", "lunix-core"];
+
+/// No atomics with compare-and-swap; a common microcontroller; no atomics at all; no system at all.
+const BARE_TARGETS: &[&str] =
+    &["thumbv6m-none-eabi", "thumbv7m-none-eabi", "riscv32imc-unknown-none-elf", "wasm32-unknown-unknown"];
+
+pub(super) fn fmt(run: &mut Run) -> Result<()> {
+    for manifest in manifests()? {
+        let name = shell::shown(&manifest);
+        run.check(&name, shell::cargo().args(["fmt", "--all", "--check", "--manifest-path"]).arg(&manifest))?;
+    }
+    Ok(())
+}
+
+pub(super) fn clippy(run: &mut Run) -> Result<()> {
+    for manifest in manifests()? {
+        let mut command = shell::cargo();
+        command
+            .args(["clippy", "--keep-going", "--workspace", "--all-targets", "--manifest-path"])
+            .arg(&manifest);
+        if bare(&manifest) {
+            // Its only target is bare metal, where there is no test harness.
+            command = shell::cargo();
+            command.args(["clippy", "--target", "thumbv7m-none-eabi", "--manifest-path"]).arg(&manifest);
+        }
+        run.check(&shell::shown(&manifest), command.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+/// A firmware: what is below `targets/`.
+fn bare(manifest: &std::path::Path) -> bool {
+    manifest.starts_with(paths::root().join("targets"))
+}
+
+pub(super) fn docs(run: &mut Run) -> Result<()> {
+    let mut command = shell::cargo();
+    command.args(["doc", "--workspace", "--no-deps", "--exclude", "xtask"]);
+    run.command(Form::Silent, command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+pub(super) fn deny(run: &mut Run) -> Result<()> {
+    if shell::which("cargo-deny").is_none() {
+        run.skip("deny", "no cargo-deny here (cargo install --locked cargo-deny)");
+        return Ok(());
+    }
+    for check in ["bans", "licenses", "sources"] {
+        run.check(check, shell::cargo().args(["deny", "--log-level", "error", "check", check]))?;
+    }
+    // The list of advisories lives on a server that a machine need not reach.
+    let mut command = shell::cargo();
+    command.args(["deny", "--log-level", "error", "check", "advisories"]);
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.lines().for_each(|line| run.write(line));
+    if output.status.success() {
+        run.pass("advisories");
+    } else if text.contains("failed to fetch advisory database") {
+        run.skip("advisories", "the advisory database cannot be fetched from here");
+    } else {
+        run.fail("advisories", "see above");
+    }
+    Ok(())
+}
+
+/// Library by library: in one command, what one of them needs would turn features on for the others.
+pub(super) fn no_std(run: &mut Run) -> Result<()> {
+    for library in LIBRARIES {
+        for target in BARE_TARGETS {
+            let name = format!("{library} on {target}");
+            if !has_std(target)? {
+                run.skip(&name, &format!("rustup target add {target}"));
+                continue;
+            }
+            let mut command = shell::cargo();
+            command.args(["check", "--lib", "--no-default-features", "-p", library, "--target", target]);
+            run.check(&name, &mut command)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether rustc has the target's libraries.
+fn has_std(target: &str) -> Result<bool> {
+    let mut command = Command::new("rustc");
+    command.args(["--print", "target-libdir", "--target", target]).current_dir(paths::root());
+    Ok(std::path::Path::new(shell::read(&mut command)?.trim()).exists())
+}
+
+pub(super) fn no_alloc(run: &mut Run) -> Result<()> {
+    let manifest = paths::root().join("targets/no-alloc-link/Cargo.toml");
+    if !manifest.exists() {
+        run.skip("no-alloc", "targets/no-alloc-link is not there");
+        return Ok(());
+    }
+    let mut command = shell::cargo();
+    command.args(["build", "--release", "--target", "thumbv7m-none-eabi", "--manifest-path"]).arg(&manifest);
+    run.command(Form::Silent, &mut command)
+}
+
+pub(super) fn unit(run: &mut Run) -> Result<()> {
+    let mut command = shell::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    run.command(Form::Libtest, &mut command)
+}
+
+pub(super) fn fuzz_replay(run: &mut Run) -> Result<()> {
+    let mut command = shell::cargo();
+    command.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--no-fail-fast", "--", "--show-output"]);
+    run.command(Form::Libtest, &mut command)
+}

@@ -1,0 +1,103 @@
+//! The gates that are scripts beside what they test: official clients and servers, and the examples.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::gate::{Form, Run};
+use crate::server::Server;
+use crate::{paths, shell};
+
+/// Every `tests/interop/*/run.sh`. Each prints `ok name`, `FAILED name: why` or `SKIPPED name: why` lines.
+pub(super) fn interop(run: &mut Run) -> Result<()> {
+    let mut scripts: Vec<PathBuf> = paths::root()
+        .join("tests/interop")
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("run.sh"))
+        .filter(|script| script.exists())
+        .collect();
+    scripts.sort();
+    if scripts.is_empty() {
+        run.skip("interop", "there is no tests/interop/*/run.sh");
+        return Ok(());
+    }
+    let server = server(run)?;
+    for script in scripts {
+        script_run(run, &server, &script)?;
+    }
+    Ok(())
+}
+
+pub(super) fn examples(run: &mut Run) -> Result<()> {
+    let script = paths::root().join("examples/test.sh");
+    if !script.exists() {
+        run.skip("examples", "there is no examples/test.sh");
+        return Ok(());
+    }
+    let server = server(run)?;
+    script_run(run, &server, &script)
+}
+
+/// The program that the scripts use, as a running server.
+fn server(run: &mut Run) -> Result<Server> {
+    run.command(Form::Silent, shell::cargo().args(["build", "--release", "--package", "lunix"]))?;
+    Server::start(&paths::target().join("release/lunix"))
+}
+
+/// Runs `script URL` with `$NATS_URL`, `$NATSD` (the program, for those that start their own), `$LUNIX_CACHE`
+/// (for packages) and all our programs in `$PATH`. One that fails without naming what failed counts once.
+fn script_run(run: &mut Run, server: &Server, script: &Path) -> Result<()> {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(script);
+    command
+        .arg(server.url())
+        .current_dir(paths::root())
+        .env("NATS_URL", server.url())
+        .env("NATSD", &server.program)
+        .env("LUNIX_CACHE", paths::cache()?)
+        .env("PATH", format!("{}:{path}", server.programs().display()));
+    let before = run.failed();
+    if let Err(e) = run.command(Form::Lines, &mut command)
+        && run.failed() == before
+    {
+        run.fail(&shell::shown(script), &format!("{e:#}"));
+    }
+    Ok(())
+}
+
+/// Builds what a package would hold, and has each reader look at its part.
+pub(super) fn dist(run: &mut Run) -> Result<()> {
+    run.command(Form::Silent, shell::cargo().args(["xtask", "dist"]))?;
+    let folder = paths::target().join("dist");
+    let readers = [
+        ("man/man1", "man", &["--warnings", "-E", "UTF-8", "-l"][..]),
+        ("completions/bash", "bash", &["-n"]),
+        ("completions/zsh", "zsh", &["-n"]),
+        ("completions/fish", "fish", &["-n"]),
+    ];
+    for (part, reader, args) in readers {
+        if shell::which(reader).is_none() {
+            run.skip(part, &format!("no {reader} here"));
+            continue;
+        }
+        let mut files: Vec<PathBuf> =
+            folder.join(part).read_dir()?.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        for file in files {
+            let name = shell::shown(&file);
+            let output = Command::new(reader).args(args).arg(&file).env("MANPAGER", "cat").output()?;
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            if !output.status.success() || !complaint.is_empty() {
+                run.fail(&name, &complaint);
+            } else {
+                run.pass(&name);
+            }
+        }
+    }
+    Ok(())
+}
