@@ -18,6 +18,15 @@ def test(function):
     return function
 
 
+async def settle(nc):
+    """Waits until all that `nc` has said is done. Its flush() overtakes what is still queued; a message does not."""
+    inbox = nc.new_inbox()
+    sub = await nc.subscribe(inbox)
+    await nc.publish(inbox)
+    await sub.next_msg(timeout=10)
+    await sub.unsubscribe()
+
+
 @test
 async def pub_sub(nc):
     sub = await nc.subscribe("greet.*")
@@ -34,9 +43,9 @@ async def wildcards(nc):
     star = await nc.subscribe("a.*.c")
     for subject in ["a", "a.b", "a.b.c", "a.b.c.d"]:
         await nc.publish(subject)
-    await nc.flush()
-    await asyncio.sleep(0.05)
-    assert (tail.pending_msgs, star.pending_msgs) == (3, 1)
+    assert [(await tail.next_msg(timeout=5)).subject for _ in range(3)] == ["a.b", "a.b.c", "a.b.c.d"]
+    assert (await star.next_msg(timeout=5)).subject == "a.b.c"
+    assert (tail.pending_msgs, star.pending_msgs) == (0, 0)
 
 
 @test
@@ -73,8 +82,7 @@ async def queue_groups(nc):
     watcher = await nc.subscribe("work")
     for _ in range(400):
         await nc.publish("work")
-    await nc.flush()
-    await asyncio.sleep(0.1)
+    await settle(nc)
     counts = [member.pending_msgs for member in members]
     assert sum(counts) == 400 and all(50 < count < 150 for count in counts), counts
     assert watcher.pending_msgs == 400
@@ -91,10 +99,10 @@ async def drain(nc):
     sub = await nc.subscribe("drained", cb=slowly)
     for _ in range(50):
         await nc.publish("drained")
-    await nc.flush()
+    await settle(nc)
     await sub.drain()
     await nc.publish("drained")
-    await nc.flush()
+    await settle(nc)
     assert len(got) == 50, len(got)
 
 
@@ -104,7 +112,7 @@ async def unsubscribe_max(nc):
     await sub.unsubscribe(limit=3)
     for _ in range(10):
         await nc.publish("limited")
-    await nc.flush()
+    await settle(nc)
     for _ in range(3):
         await sub.next_msg(timeout=5)
     try:
@@ -137,8 +145,9 @@ async def max_payload(nc):
 @test
 async def no_echo(nc):
     quiet = await nats.connect(URL, no_echo=True)
-    own, other = await quiet.subscribe("echo"), await nc.subscribe("echo")
-    await nc.flush()
+    other = await nc.subscribe("echo")
+    await settle(nc)
+    own = await quiet.subscribe("echo")
     await quiet.publish("echo")
     await other.next_msg(timeout=5)
     await quiet.flush()
@@ -152,7 +161,7 @@ async def verbose_and_pedantic(nc):
     sub = await strict.subscribe("strict")
     await strict.publish("strict", b"x")
     assert (await sub.next_msg(timeout=5)).data == b"x"
-    await strict.flush()
+    await settle(strict)
     await strict.close()
 
 
@@ -185,7 +194,7 @@ async def reconnect(_):
             except OSError:
                 await asyncio.sleep(0.05)
         sub = await nc.subscribe("again")
-        await nc.flush()
+        await settle(nc)
         server.kill()
         await server.wait()
         server = await start()

@@ -85,11 +85,14 @@ async fn queue_groups(nc: Client) -> Outcome {
     for _ in 0..400 {
         nc.publish("work", Bytes::new()).await?;
     }
-    nc.flush().await?;
+    // What was sent before a message to oneself has come when that has.
+    let mut end = nc.subscribe("end").await?;
+    nc.publish("end", Bytes::new()).await?;
+    timeout(PATIENCE, end.next()).await?;
     let mut counts = Vec::new();
     for mut member in members {
         let mut count = 0;
-        while timeout(Duration::from_millis(200), member.next()).await.is_ok() {
+        while timeout(Duration::ZERO, member.next()).await.is_ok() {
             count += 1;
         }
         counts.push(count);
