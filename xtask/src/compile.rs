@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{paths, setup, shell};
+use crate::{paths, setup, shell, toolchain};
 
 /// Every program of the image is built for it.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
@@ -39,9 +39,8 @@ pub enum Programs {
 /// The command that makes the static multi-call program, where it leaves it, and with which library.
 pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     setup::need(setup::BUILD)?;
-    let sysroot = shell::read(Command::new("rustc").args(["--print", "sysroot"]).current_dir(paths::root()))?;
-    let source = PathBuf::from(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
-    let std = if source.exists() { Std::Own } else { Std::Prebuilt };
+    toolchain::complete()?;
+    let std = if toolchain::has_source()? { Std::Own } else { Std::Prebuilt };
     let mut command = shell::cargo();
     command.args(["build", "--package", "lunix", "--profile", "size", "--target", STATIC_TARGET]);
     if programs == Programs::Daemons {

@@ -12,6 +12,7 @@ mod server;
 mod setup;
 mod shell;
 mod test;
+mod toolchain;
 mod vm;
 
 use std::ffi::OsString;

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 
 use self::gate::{Gate, Run, Tally};
 use crate::setup::Tool;
-use crate::{paths, setup, shell};
+use crate::{paths, setup, shell, toolchain};
 
 /// In the order in which they run.
 const GATES: &[Gate] = &[
@@ -53,8 +53,8 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
     }
     let gates = || GATES.iter().filter(|gate| names.is_empty() || names.contains(&gate.name));
     let tools: Vec<Tool> = gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
-    if let Err(e) = setup::need(&tools) {
-        eprintln!("setup: {e:#}");
+    for lack in [setup::need(&tools), toolchain::complete()].into_iter().filter_map(Result::err) {
+        eprintln!("setup: {lack:#}");
     }
     let logs = paths::target().join("test-logs");
     fs::create_dir_all(&logs)?;

@@ -1,12 +1,10 @@
 //! The gates that Cargo runs.
 
-use std::process::Command;
-
 use anyhow::Result;
 
 use super::edges::manifests;
 use super::gate::{Form, Run};
-use crate::{paths, shell};
+use crate::{paths, shell, toolchain};
 
 /// The libraries that run anywhere.
 const LIBRARIES: &[&str] = &["lunix-uevent", "lunix-proto", "lunix-core"];
@@ -79,7 +77,7 @@ pub(super) fn no_std(run: &mut Run) -> Result<()> {
     for library in LIBRARIES {
         for target in BARE_TARGETS {
             let name = format!("{library} on {target}");
-            if !has_std(target)? {
+            if !toolchain::has_std(target)? {
                 run.skip(&name, &format!("rustup target add {target}"));
                 continue;
             }
@@ -89,13 +87,6 @@ pub(super) fn no_std(run: &mut Run) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether rustc has the target's libraries.
-fn has_std(target: &str) -> Result<bool> {
-    let mut command = Command::new("rustc");
-    command.args(["--print", "target-libdir", "--target", target]).current_dir(paths::root());
-    Ok(std::path::Path::new(shell::read(&mut command)?.trim()).exists())
 }
 
 pub(super) fn no_alloc(run: &mut Run) -> Result<()> {
