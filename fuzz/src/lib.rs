@@ -8,6 +8,7 @@ pub mod broker;
 pub mod device;
 pub mod json;
 pub mod nats;
+pub mod nkey;
 pub mod session;
 pub mod supervise;
 pub mod toast;
@@ -19,6 +20,8 @@ pub type Target = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("broker_stream", broker::stream),
+    ("nkey_text", nkey::text),
+    ("jwt_claims", nkey::claims),
     ("json_read", json::read),
     ("json_write", json::write),
     ("libudev_message", uevent::libudev_message),

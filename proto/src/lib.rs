@@ -11,6 +11,7 @@ struct Readme;
 
 pub mod json;
 pub mod nats;
+pub mod nkey;
 mod out;
 
 /// An encoder's output did not fit.
