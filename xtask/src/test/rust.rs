@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::edges::manifests;
 use super::gate::{Form, Run};
-use crate::{paths, shell, toolchain};
+use crate::{paths, peers, shell, toolchain};
 
 /// The libraries that run anywhere.
 const LIBRARIES: &[&str] = &["lunix-uevent", "lunix-proto", "lunix-core"];
@@ -102,6 +102,11 @@ pub(super) fn no_alloc(run: &mut Run) -> Result<()> {
 
 pub(super) fn unit(run: &mut Run) -> Result<()> {
     let mut command = shell::cargo();
+    match peers::nats_server() {
+        // Tests without it take the one in $PATH, or say that they are skipped.
+        Ok(program) => drop(command.env("NATS_SERVER", program)),
+        Err(error) => run.write(&format!("nats-server {}: {error:#}", peers::NATS_SERVER)),
+    }
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     run.command(Form::Libtest, &mut command)
 }
