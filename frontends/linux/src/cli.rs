@@ -4,6 +4,7 @@
 mod help;
 mod parse;
 
+pub(crate) use parse::distance;
 pub use parse::{Matches, UsageError};
 
 /// A program, or a command of the program `lunix`.

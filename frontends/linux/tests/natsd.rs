@@ -501,23 +501,23 @@ fn mistakes_are_one_line_and_exit_2() {
         (&["-p", "-1", "-m", "8222"], "natsd: --http_port: monitoring over HTTP: not in this build"),
         (&["--user", "x"], "natsd: --user: users: not in this build"),
         (&["-js"], "natsd: --jetstream: JetStream: not in this build"),
-        (&["-c", "/nonexistent"], "natsd: /nonexistent: No such file or directory (os error 2)"),
+        (&["-c", "/nonexistent"], "/nonexistent: No such file or directory (os error 2)"),
     ] {
         assert_eq!(natsd(args), (2, format!("{line}\n")), "{args:?}");
     }
     for (text, line) in [
-        ("port: 4222\nprot: 1", "2: prot: unknown key, or one that is there twice"),
-        ("port: x", "1: port: expected a port, or -1 for any that is free, found 'x'"),
+        ("port: 4222\nprot: 1", "2:1: prot: unknown key, did you mean 'port'?"),
+        ("port: x", "1:7: port: expected a port, or -1 for any that is free, found 'x'"),
         (
             "\nmax_payload: lots",
-            "2: max_payload: expected a size from 0 to 1073741824 bytes, such as 64KB, found 'lots'",
+            "2:14: max_payload: expected a size from 0 to 1073741824 bytes, such as 64KB, found 'lots'",
         ),
-        ("jetstream {}", "1: jetstream: unknown key, or one that is there twice"),
-        ("listen: \"h:1\" }", "1: expected a key, found '}'"),
+        ("jetstream {}", "1:1: jetstream: unknown key"),
+        ("listen: \"h:1\" }", "1:15: expected a key, found '}'"),
     ] {
         let path = config(text);
         let (code, found) = natsd(&["--check-config", "-c", &path]);
-        assert_eq!((code, found.as_str()), (2, format!("natsd: {path}:{line}\n").as_str()));
+        assert_eq!((code, found.as_str()), (2, format!("{path}:{line}\n").as_str()));
     }
     let good = config("listen: 127.0.0.1:-1\nserver_name: \"my name\" max_pending = 1MB; ping_interval 30s");
     assert_eq!(natsd(&["-t", "-c", &good]), (0, "natsd: the configuration is good\n".to_owned()));

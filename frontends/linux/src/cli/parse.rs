@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::{Command, Flag, Hint, Style};
 
 /// What the user gave, checked against the table: only flags that exist, values only where they belong.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Matches {
     command: &'static Command,
     flags: Vec<(&'static str, Option<OsString>)>,

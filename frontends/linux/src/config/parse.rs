@@ -8,9 +8,6 @@
 //! blank    = white space | "#" … end of line | "//" … end of line
 //! ```
 
-use std::path::PathBuf;
-use std::rc::Rc;
-
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_till, take_while1};
 use nom::character::complete::{multispace1, one_of, space0};
@@ -19,7 +16,7 @@ use nom::multi::many0_count;
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
-use super::{Error, Kind, Value};
+use super::{Kind, Mistake, Mistakes, Notes, Place, Value};
 
 /// How deep blocks and lists may be.
 const DEPTH: usize = 32;
@@ -27,34 +24,39 @@ const DEPTH: usize = 32;
 type Rest<'t, T> = IResult<&'t str, T>;
 
 struct Text<'t> {
-    file: &'t Rc<PathBuf>,
+    place: &'t Place,
     whole: &'t str,
+    notes: &'t Notes,
 }
 
 /// The pairs of a whole file.
-pub(super) fn document(file: &Rc<PathBuf>, whole: &str) -> Result<Vec<Value>, Error> {
-    let text = Text { file, whole };
+pub(super) fn document(place: &Place, whole: &str, notes: &Notes) -> Result<Vec<Value>, Mistakes> {
+    let text = Text { place, whole, notes };
     let (rest, pairs) = text.pairs(whole, 0)?;
     match rest.chars().next() {
         None => Ok(pairs),
         Some(found) => {
-            Err(text.error(rest, None, &format!("expected a key, found '{}'", found.escape_debug())))
+            Err(text.error(rest, None, &format!("expected a key, found '{}'", found.escape_debug())).into())
         }
     }
 }
 
 impl<'t> Text<'t> {
-    fn line(&self, rest: &str) -> usize {
-        let read = self.whole.len() - rest.len();
-        1 + self.whole.as_bytes().iter().take(read).filter(|byte| **byte == b'\n').count()
+    fn at(&self, rest: &str) -> Place {
+        self.place.behind(self.whole, self.whole.len() - rest.len())
     }
 
-    fn error(&self, rest: &str, key: Option<&str>, message: &str) -> Error {
+    fn error(&self, rest: &str, key: Option<&str>, message: &str) -> Mistake {
         let message = key.map_or_else(|| message.to_owned(), |key| format!("{key}: {message}"));
-        Error { file: self.file.clone(), line: self.line(rest), message }
+        Mistake::new(self.at(rest), message)
     }
 
-    fn pairs(&self, mut rest: &'t str, depth: usize) -> Result<(&'t str, Vec<Value>), Error> {
+    fn make(&self, key: &str, key_rest: &str, rest: &str, kind: Kind) -> Value {
+        let (key_place, place) = (self.at(key_rest), self.at(rest));
+        Value { key_place, place, key: key.to_owned(), kind, used: false, notes: self.notes.clone() }
+    }
+
+    fn pairs(&self, mut rest: &'t str, depth: usize) -> Result<(&'t str, Vec<Value>), Mistake> {
         let mut pairs = Vec::new();
         loop {
             rest = skip(rest, &[";", ","]);
@@ -65,14 +67,15 @@ impl<'t> Text<'t> {
             }
             let after = skip(after, &[]);
             let (after, _) = separator(after).unwrap_or((after, None));
-            let (after, kind) = self.value(skip(after, &[]), at, key, depth)?;
-            pairs.push(Value { file: self.file.clone(), line: self.line(at), key: key.to_owned(), kind });
+            let begin = skip(after, &[]);
+            let (after, kind) = self.value(begin, at, key, depth)?;
+            pairs.push(self.make(key, at, begin, kind));
             rest = after;
         }
     }
 
     /// The value that begins at `rest`, of the `key` that stands at `at`.
-    fn value(&self, rest: &'t str, at: &'t str, key: &str, depth: usize) -> Result<(&'t str, Kind), Error> {
+    fn value(&self, rest: &'t str, at: &'t str, key: &str, depth: usize) -> Result<(&'t str, Kind), Mistake> {
         let wrong = |message: &str| self.error(at, Some(key), message);
         let depth_left = || if depth < DEPTH { Ok(depth + 1) } else { Err(wrong("blocks may be 32 deep")) };
         if let Some(inside) = rest.strip_prefix('{') {
@@ -95,12 +98,7 @@ impl<'t> Text<'t> {
                     return Err(wrong("expected ']' at the end of the list"));
                 }
                 let (after, kind) = self.value(rest, rest, key, depth)?;
-                values.push(Value {
-                    file: self.file.clone(),
-                    line: self.line(rest),
-                    key: key.to_owned(),
-                    kind,
-                });
+                values.push(self.make(key, rest, rest, kind));
                 rest = after;
             }
         }

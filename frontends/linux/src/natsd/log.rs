@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::settings::Logging;
+
 /// Where log lines go, and how many.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -26,9 +28,22 @@ pub(super) enum Tag {
 }
 
 impl Log {
-    pub(super) fn new(path: Option<&Path>, debug: bool, trace: bool, time: bool) -> io::Result<Self> {
-        let file = path.map(|path| Ok::<_, io::Error>((path.to_owned(), open(path)?))).transpose()?;
-        Ok(Self { file, debug, trace, time })
+    pub(super) fn new(wish: &Logging) -> io::Result<Self> {
+        let open = |path: &PathBuf| Ok::<_, io::Error>((path.clone(), open(path)?));
+        let file = wish.file.as_ref().map(open).transpose()?;
+        Ok(Self { file, debug: wish.debug, trace: wish.trace, time: wish.time })
+    }
+
+    /// Follows changed settings. A new file that cannot be opened is said in the old one, which stays.
+    pub(super) fn follow(&mut self, wish: &Logging) {
+        match Self::new(wish) {
+            Ok(new) => *self = new,
+            Err(error) => {
+                self.line(Tag::Error, format_args!("log_file: {error}"));
+                *self =
+                    Self { debug: wish.debug, trace: wish.trace, time: wish.time, file: self.file.take() };
+            }
+        }
     }
 
     /// Opens the file anew, after somebody has moved it away.

@@ -5,6 +5,7 @@ mod files;
 mod listen;
 mod log;
 mod memory;
+mod reload;
 mod server;
 mod settings;
 
@@ -26,8 +27,9 @@ use files::Sign;
 use listen::Listener;
 use log::{Log, Tag};
 use memory::Growing;
+use reload::Source;
 use server::{Identity, LEVEL, Server};
-pub use settings::{Settings, Socket};
+pub use settings::{Listen, Logging, Settings, Socket};
 
 const fn switch(names: &'static [&'static str], help: &'static str) -> Flag {
     Flag { names, value: None, help, hint: Hint::None }
@@ -124,8 +126,8 @@ pub fn run(matches: &Matches) -> ExitCode {
     }
     let settings = match Settings::new(matches) {
         Ok(settings) => settings,
-        Err(line) => {
-            eprintln!("{line}");
+        Err(error) => {
+            eprintln!("{error}");
             return ExitCode::from(2);
         }
     };
@@ -133,7 +135,7 @@ pub fn run(matches: &Matches) -> ExitCode {
         println!("natsd: the configuration is good");
         return ExitCode::SUCCESS;
     }
-    match serve(&settings) {
+    match serve(Source { matches: matches.clone(), settings }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             eprintln!("natsd: {line}");
@@ -142,30 +144,30 @@ pub fn run(matches: &Matches) -> ExitCode {
     }
 }
 
-fn serve(settings: &Settings) -> Result<(), String> {
+fn serve(source: Source) -> Result<(), String> {
+    let settings = &source.settings;
     // A connection is a descriptor, and the usual limit of 1024 is there for programs that use select(2).
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let log_path = settings.log_file.as_deref();
-    let log = Log::new(log_path, settings.debug, settings.trace, settings.log_time)
-        .map_err(at(log_path.unwrap_or(Path::new("stderr"))))?;
+    let log_path = settings.logging.file.as_deref();
+    let log = Log::new(&settings.logging).map_err(at(log_path.unwrap_or(Path::new("stderr"))))?;
     // Before anything that others may react to: who asks us to stop must find us listening.
     let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2])
         .map_err(|error| error.to_string())?;
 
     let mut listeners = vec![
-        Listener::tcp(&settings.host, settings.port)
-            .map_err(|error| format!("{}:{}: {error}", settings.host, settings.port))?,
+        Listener::tcp(&settings.listen.host, settings.listen.port)
+            .map_err(|error| format!("{}:{}: {error}", settings.listen.host, settings.listen.port))?,
     ];
     let address = listeners.first().and_then(Listener::address).ok_or("no address")?;
-    listeners.extend(listen_locally(&settings.socket, &log)?);
+    listeners.extend(listen_locally(&settings.listen.socket, &log)?);
 
     let random = random().map_err(|error| error.to_string())?;
     let id = server_id(&random);
     let identity = Identity {
-        name: settings.name.clone().unwrap_or_else(|| id.clone()),
+        name: settings.listen.name.clone().unwrap_or_else(|| id.clone()),
         id,
-        host: settings.host.clone(),
+        host: settings.listen.host.clone(),
         port: address.port(),
         headers: settings.limits.headers,
         max_payload: settings.limits.payload as u64,
@@ -177,8 +179,11 @@ fn serve(settings: &Settings) -> Result<(), String> {
     );
     log.line(Tag::Info, format_args!("  Name:     {}", identity.name));
     log.line(Tag::Info, format_args!("  ID:       {}", identity.id));
-    let shown =
-        if settings.host.contains(':') { format!("[{}]", settings.host) } else { settings.host.clone() };
+    let shown = if settings.listen.host.contains(':') {
+        format!("[{}]", settings.listen.host)
+    } else {
+        settings.listen.host.clone()
+    };
     log.line(Tag::Info, format_args!("Listening for client connections on {shown}:{}", address.port()));
     for listener in &listeners {
         if let Listener::Unix(_, path) = listener {
@@ -193,17 +198,17 @@ fn serve(settings: &Settings) -> Result<(), String> {
     }
 
     let mut signs = Vec::new();
-    if let Some(path) = &settings.pid_file {
+    if let Some(path) = &settings.listen.pid_file {
         signs.push(Sign::pid(path).map_err(at(path))?);
     }
-    if let Some(folder) = &settings.ports_file_dir {
+    if let Some(folder) = &settings.listen.ports_file_dir {
         let url = format!("nats://{address}");
         signs.push(Sign::ports(folder, &program(), &[url]).map_err(at(folder))?);
     }
 
     let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let broker = Broker::new(Growing::default(), settings.limits, seed);
-    let mut server = Server::new(broker, identity, log, listeners, signals);
+    let mut server = Server::new(broker, identity, log, listeners, signals, source);
     let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
     server.register(&mut reactor).map_err(|error| error.to_string())?;
     server.log().line(Tag::Info, "Server is ready");

@@ -14,6 +14,7 @@ use super::connection::{Connection, Read, SHARED};
 use super::listen::Listener;
 use super::log::{Log, Tag};
 use super::memory::Growing;
+use super::reload::Source;
 use crate::reactor::{App, Key, Reactor, Ready};
 use crate::sys::signals::Signals;
 
@@ -67,6 +68,7 @@ pub(super) struct Server {
     /// Given up for a moment where there is no other descriptor left to refuse a connection with.
     spare: Option<OwnedFd>,
     trim: Trim,
+    source: Source,
 }
 
 /// All connections: what the broker's actions act upon.
@@ -105,6 +107,7 @@ impl Server {
         log: Log,
         listeners: Vec<Listener>,
         signals: Signals,
+        source: Source,
     ) -> Self {
         let wires = Wires {
             identity,
@@ -116,7 +119,7 @@ impl Server {
             pool: Vec::new(),
         };
         let spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
-        Self { broker, wires, shared: Vec::new(), listeners, signals, spare, trim: Trim::default() }
+        Self { broker, wires, shared: Vec::new(), listeners, signals, spare, trim: Trim::default(), source }
     }
 
     /// Watches what it has.
@@ -296,9 +299,7 @@ impl Server {
         while let Some(signal) = self.signals.next() {
             match signal {
                 libc::SIGUSR1 => self.wires.log.reopen(),
-                libc::SIGHUP => {
-                    self.wires.log.line(Tag::Warn, "Reload: not in this build; nothing has changed");
-                }
+                libc::SIGHUP => self.reload(),
                 libc::SIGUSR2 => self.wires.log.line(Tag::Warn, "Lame duck mode: not in this build"),
                 _ => {
                     self.wires.log.line(Tag::Info, "Initiating Shutdown...");
@@ -307,6 +308,12 @@ impl Server {
             }
         }
         reactor.read_blocked(key);
+    }
+
+    fn reload(&mut self) {
+        if self.source.reload(&self.wires.log).is_some() {
+            self.wires.log.follow(&self.source.settings.logging);
+        }
     }
 
     /// How much memory waits for its next use.

@@ -1,0 +1,41 @@
+//! SIGHUP: the settings are read again, compared with those in force, and applied as far as a running server can change.
+
+use crate::cli::Matches;
+
+use super::log::{Log, Tag};
+use super::settings::Settings;
+
+/// Where the settings come from, and what they are.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) matches: Matches,
+    pub(super) settings: Settings,
+}
+
+impl Source {
+    /// Reads the settings again. If there is a mistake, or a change that needs a new start, that is logged, and there is
+    /// no answer; otherwise each change is logged, and the answer is what was in force before.
+    pub(super) fn reload(&mut self, log: &Log) -> Option<Settings> {
+        let new = match Settings::new(&self.matches) {
+            Ok(new) => new,
+            Err(mistakes) => {
+                log.line(Tag::Error, "Reload: the configuration has mistakes; nothing has changed");
+                for line in mistakes.to_string().lines() {
+                    log.line(Tag::Error, format_args!("Reload: {line}"));
+                }
+                return None;
+            }
+        };
+        let (live, fixed) = self.settings.facts().changes(&new.facts());
+        if !fixed.is_empty() {
+            log.line(Tag::Error, "Reload: this needs a new start; nothing has changed");
+            fixed.iter().for_each(|line| log.line(Tag::Error, format_args!("Reload: {line}")));
+            return None;
+        }
+        if live.is_empty() {
+            log.line(Tag::Info, "Reload: no changes");
+        }
+        live.iter().for_each(|line| log.line(Tag::Info, format_args!("Reload: {line}")));
+        Some(std::mem::replace(&mut self.settings, new))
+    }
+}

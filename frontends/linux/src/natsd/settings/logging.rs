@@ -1,0 +1,58 @@
+//! What the server says about itself, and where.
+
+use std::path::{Path, PathBuf};
+
+use super::facts::OrNone;
+use super::{Facts, Subject};
+use crate::cli::{Matches, UsageError};
+use crate::config::Section;
+
+/// What the server says about itself, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// The file for log lines, instead of stderr.
+    pub file: Option<PathBuf>,
+    /// Log lines bear the time.
+    pub time: bool,
+    /// Say when connections come and go, and why.
+    pub debug: bool,
+    /// Say what clients say.
+    pub trace: bool,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { file: None, time: true, debug: false, trace: false }
+    }
+}
+
+impl Subject for Logging {
+    fn configure(&mut self, file: &mut Section) {
+        self.file = file.path(&["log_file", "logfile"]).or(self.file.take());
+        for (key, place) in
+            [("debug", &mut self.debug), ("trace", &mut self.trace), ("logtime", &mut self.time)]
+        {
+            *place = file.truth(&[key]).unwrap_or(*place);
+        }
+    }
+
+    fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
+        self.file = matches.path("log").map(Path::to_owned).or(self.file.take());
+        self.debug |= ["debug", "DV", "DVV"].iter().any(|flag| matches.has(flag));
+        self.trace |= ["trace", "VV", "DV", "DVV"].iter().any(|flag| matches.has(flag));
+        match matches.text("logtime")? {
+            None => {}
+            Some("true" | "1") => self.time = true,
+            Some("false" | "0") => self.time = false,
+            Some(other) => return Err(matches.wrong("logtime", "true or false", other)),
+        }
+        Ok(())
+    }
+
+    fn facts(&self, facts: &mut Facts) {
+        facts.live("log_file", OrNone(self.file.as_deref().map(Path::display)));
+        facts.live("logtime", self.time);
+        facts.live("debug", self.debug);
+        facts.live("trace", self.trace);
+    }
+}

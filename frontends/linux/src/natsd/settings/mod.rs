@@ -1,0 +1,142 @@
+//! What a server is told on its command line and in its configuration file.
+//!
+//! Each subject has a file here with a struct that is a [`Subject`]: its values before anything is said (`Default`), what
+//! it takes from the configuration file, what it takes from the command line, which wins, and which facts a reload
+//! compares. A new subject needs that file, a field of [`Settings`], and its line in [`Settings::subjects`] and
+//! [`Settings::subjects_mut`].
+
+mod facts;
+mod limits;
+mod listen;
+mod logging;
+
+use std::fmt;
+
+use lunix_core::broker::Limits;
+
+use crate::cli::{Matches, UsageError};
+use crate::config::{self, Mistakes, Section};
+
+pub(super) use facts::Facts;
+pub use listen::{Listen, Socket};
+pub use logging::Logging;
+
+/// What a server is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens, and how others find it.
+    pub listen: Listen,
+    /// What it says about itself.
+    pub logging: Logging,
+    /// What clients may do.
+    pub limits: Limits,
+}
+
+/// A part of the settings.
+pub(super) trait Subject {
+    /// Takes its keys from the file. Mistakes are noted in `file`.
+    fn configure(&mut self, file: &mut Section);
+
+    /// Takes its flags from the command line.
+    ///
+    /// # Errors
+    /// The first flag whose value is wrong.
+    fn apply(&mut self, matches: &Matches) -> Result<(), UsageError>;
+
+    /// Tells all that a reload compares.
+    fn facts(&self, facts: &mut Facts);
+}
+
+/// Why there are no settings.
+#[derive(Debug)]
+pub enum Error {
+    /// What is wrong with the command line.
+    Usage(UsageError),
+    /// What is wrong with the configuration file.
+    File(Mistakes),
+    /// Each is right, but not both together.
+    Together(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error) => error.fmt(out),
+            Self::File(mistakes) => mistakes.fmt(out),
+            Self::Together(line) => write!(out, "natsd: {line}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What nats-server has and this build does not, by flag.
+const ABSENT: [(&str, &str); 9] = [
+    ("http_port", "monitoring over HTTP"),
+    ("https_port", "monitoring over HTTP"),
+    ("user", "users"),
+    ("pass", "users"),
+    ("auth", "users"),
+    ("tls", "TLS"),
+    ("routes", "clustering"),
+    ("jetstream", "JetStream"),
+    ("syslog", "syslog"),
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { listen: Listen::default(), logging: Logging::default(), limits: limits::of_this_machine() }
+    }
+}
+
+impl Settings {
+    /// From the command line, and from the configuration file that it names; the command line wins.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn new(matches: &Matches) -> Result<Self, Error> {
+        let mut settings = Self::default();
+        if let Some(path) = matches.path("config") {
+            let file = config::read(path).map_err(Error::File)?;
+            settings.configure(file).map_err(Error::File)?;
+        }
+        settings.apply(matches).map_err(Error::Usage)?;
+        let Limits { payload, pending, .. } = settings.limits;
+        if payload > pending {
+            let line = format!("max_payload: expected at most max_pending ({pending}), found {payload}");
+            return Err(Error::Together(line));
+        }
+        Ok(settings)
+    }
+
+    fn subjects(&self) -> [&dyn Subject; 3] {
+        [&self.listen, &self.logging, &self.limits]
+    }
+
+    fn subjects_mut(&mut self) -> [&mut dyn Subject; 3] {
+        [&mut self.listen, &mut self.logging, &mut self.limits]
+    }
+
+    fn configure(&mut self, mut file: Section) -> Result<(), Mistakes> {
+        for subject in self.subjects_mut() {
+            subject.configure(&mut file);
+        }
+        file.finish()
+    }
+
+    fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
+        for (flag, what) in ABSENT {
+            if matches.has(flag) {
+                return Err(matches.error(format_args!("--{flag}: {what}: not in this build")));
+            }
+        }
+        self.subjects_mut().into_iter().try_for_each(|subject| subject.apply(matches))
+    }
+
+    /// All that a reload compares.
+    pub(super) fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        self.subjects().into_iter().for_each(|subject| subject.facts(&mut facts));
+        facts
+    }
+}
