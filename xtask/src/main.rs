@@ -2,6 +2,7 @@
 
 mod bench;
 mod compile;
+mod differential;
 mod dist;
 mod fuzz;
 mod image;
@@ -53,6 +54,15 @@ fn cli() -> Command {
     let bench = Command::new("bench")
         .about("figures beside those of peers, as markdown")
         .arg(Arg::new("what").required(true).value_parser(["codec", "memory"]).help("what to measure"));
+    let number = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_parser(value_parser!(u64)).help(help)
+    };
+    let differential =
+        Command::new("differential").about("the same random scripts against natsd and nats-server").args([
+            number("seeds", "so many scripts [2000]").conflicts_with("minutes"),
+            number("minutes", "scripts for so long"),
+            number("seed", "of the first script, each next one has the next [1]"),
+        ]);
     let image = Command::new("image").about("build what the VM boots from, and print its sizes");
     let dist = Command::new("dist")
         .about("the static program, man pages and completions, in target/dist")
@@ -63,7 +73,7 @@ fn cli() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands([run, test, vm, fuzz, bench, image, dist])
+        .subcommands([run, test, vm, fuzz, bench, differential, image, dist])
 }
 
 /// True if what was asked for is well.
@@ -86,6 +96,10 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
             Some("codec") => bench::codec()?,
             _ => bench::memory()?,
         },
+        Some(("differential", matches)) => {
+            let number = |name: &str| matches.get_one::<u64>(name).copied();
+            return differential::run(number("seed"), number("seeds"), number("minutes"));
+        }
         Some(("dist", matches)) if matches.get_flag("pages") => dist::pages()?,
         Some(("dist", _)) => dist::run()?,
         Some(("image", _)) => image::run()?,

@@ -9,8 +9,30 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::nats;
-use crate::paths::Scratch;
+use crate::paths::{self, Scratch};
+use crate::{nats, shell};
+
+/// `natsd` under its own name, for those that start it themselves.
+pub struct Natsd {
+    program: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Natsd {
+    /// Builds it, optimised.
+    pub fn build() -> Result<Self> {
+        shell::quiet(shell::cargo().args(["build", "--quiet", "--release", "--package", "lunix"]))?;
+        let scratch = Scratch::new()?;
+        let program = scratch.path().join("natsd");
+        symlink(paths::target().join("release/lunix"), &program)?;
+        Ok(Self { program, _scratch: scratch })
+    }
+
+    /// Where it is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+}
 
 /// A running `natsd`. Dropping it ends it.
 pub struct Server {

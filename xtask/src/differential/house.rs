@@ -1,0 +1,116 @@
+//! natsd and nats-server with the same configuration, side by side.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::paths::Scratch;
+
+/// A configuration that both servers run with.
+pub(super) struct House {
+    pub(super) name: &'static str,
+    pub(super) config: &'static str,
+    /// What the servers are told to allow, for scripts that go to the edge.
+    pub(super) payload: usize,
+    pub(super) control_line: usize,
+}
+
+pub(super) static HOUSES: &[House] = &[
+    House { name: "usual", config: "", payload: 1 << 20, control_line: 4096 },
+    House {
+        name: "narrow",
+        config: "max_payload: 64\nmax_control_line: 128\nmax_subscriptions: 4\n",
+        payload: 64,
+        control_line: 128,
+    },
+    House { name: "bare", config: "no_header_support: true\n", payload: 1 << 20, control_line: 4096 },
+];
+
+/// The two servers of a house. Dropping it ends them.
+pub(super) struct Pair {
+    pub(super) servers: [Running; 2],
+}
+
+/// natsd stands first, nats-server second.
+pub(super) const NAMES: [&str; 2] = ["natsd", "nats-server"];
+
+pub(super) struct Running {
+    child: Child,
+    pub(super) address: SocketAddr,
+    _scratch: Scratch,
+}
+
+impl Pair {
+    pub(super) fn start(house: &House, natsd: &Path, nats_server: &Path) -> Result<Self> {
+        let ours = Running::start(house, Command::new(natsd).args(["--socket", "none"]))?;
+        let theirs = Running::start(house, &mut Command::new(nats_server))?;
+        Ok(Self { servers: [ours, theirs] })
+    }
+}
+
+impl Running {
+    fn start(house: &House, command: &mut Command) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let config = scratch.path().join("config");
+        fs::write(&config, house.config)?;
+        let log = fs::File::create(scratch.path().join("log"))?;
+        let child = command
+            .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
+            .arg(scratch.path())
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", command.get_program().display()))?;
+        let mut running = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), _scratch: scratch };
+        running.address = running.find(Instant::now() + Duration::from_secs(20)).with_context(|| {
+            let log = fs::read_to_string(running._scratch.path().join("log")).unwrap_or_default();
+            format!("{} in house `{}` says:\n{log}", command.get_program().display(), house.name)
+        })?;
+        Ok(running)
+    }
+
+    /// Waits for its ports file.
+    fn find(&mut self, deadline: Instant) -> Result<SocketAddr> {
+        loop {
+            for entry in fs::read_dir(self._scratch.path())?.flatten() {
+                if entry.path().extension().is_some_and(|extension| extension == "ports")
+                    && let Some(address) = address(&fs::read(entry.path())?)
+                {
+                    return Ok(address);
+                }
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it has ended: {status}");
+            }
+            if Instant::now() >= deadline {
+                bail!("it does not say where it listens");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+fn address(file: &[u8]) -> Option<SocketAddr> {
+    let file: Value = serde_json::from_slice(file).ok()?;
+    file.get("nats")?.get(0)?.as_str()?.strip_prefix("nats://")?.parse().ok()
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,68 @@
+//! Where natsd is meant to differ from nats-server: the one list of it.
+
+/// Keys of `INFO` that are not compared, and why.
+pub(super) static IGNORED_INFO: &[(&str, &str)] = &[
+    ("server_id", "each server has its own"),
+    ("server_name", "each server has its own; here it is the id"),
+    ("port", "each server has its own"),
+    ("client_id", "numbers of connections run on from script to script"),
+    ("nonce", "random"),
+    ("go", "natsd is not written in Go"),
+    ("git_commit", "a build's own"),
+    ("xkey", "a key for authorization call-outs, which natsd does not have"),
+    ("api_lvl", "JetStream's"),
+];
+
+/// The text of an error as it is compared.
+pub(super) fn wording(text: &str) -> String {
+    text.to_owned()
+}
+
+/// An operation that both servers are not asked to answer alike, and why.
+pub(super) struct Deliberate {
+    pub(super) why: &'static str,
+    pub(super) applies: fn(&[u8]) -> bool,
+}
+
+/// Scripts leave these out.
+pub(super) static DELIBERATE: &[Deliberate] = &[
+    Deliberate {
+        why: "a CR that does not stand before LF: nats-server drops the last byte of the arguments then, or lets \
+              a subject hold it, depending on how the bytes came; natsd closes",
+        applies: stray_cr,
+    },
+    Deliberate {
+        why: "an LF right behind the verb and its blank: nats-server takes it into the arguments and reads on; \
+              natsd ends the line",
+        applies: lf_for_arguments,
+    },
+];
+
+/// Whether scripts must leave `op` out.
+pub(super) fn is_deliberate(op: &[u8]) -> bool {
+    DELIBERATE.iter().any(|known| (known.applies)(op))
+}
+
+fn stray_cr(op: &[u8]) -> bool {
+    op.iter().zip(op.iter().skip(1).chain([&0])).any(|(byte, next)| *byte == b'\r' && *next != b'\n')
+}
+
+fn lf_for_arguments(op: &[u8]) -> bool {
+    op.split_inclusive(|byte| *byte == b'\n').any(|line| {
+        let line = line.trim_ascii_start().trim_ascii_end();
+        [&b"PUB"[..], b"HPUB", b"SUB", b"UNSUB", b"-ERR"].iter().any(|verb| line.eq_ignore_ascii_case(verb))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out() {
+        assert!(is_deliberate(b"PUB a\r 1\r\nx\r\n"));
+        assert!(is_deliberate(b"SUB \r\n"));
+        assert!(!is_deliberate(b"PUB a 1\r\nx\r\n"));
+        assert!(DELIBERATE.iter().all(|known| !known.why.is_empty()));
+    }
+}

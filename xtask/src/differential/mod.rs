@@ -1,0 +1,144 @@
+//! `cargo xtask differential`: the same random scripts against natsd and nats-server, answers compared.
+//!
+//! Connections are raw. Each step of a script is answered by both servers before the next one begins, by a
+//! `PING` of whoever spoke and then of everybody else, so that what is compared depends on nobody's speed: what
+//! each connection was told, in order, but for the order of one message's copies and the choice of a queue
+//! group's member. What is meant to differ is listed in `known.rs`.
+
+mod generate;
+mod house;
+mod known;
+mod play;
+mod random;
+mod script;
+mod shrink;
+mod transcript;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use self::house::{HOUSES, Pair};
+use self::script::Script;
+use crate::peers;
+
+/// How many scripts, or how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Amount {
+    Seeds(u64),
+    Time(Duration),
+}
+
+/// What a run found.
+pub(crate) struct Findings {
+    pub(crate) scripts: u64,
+    pub(crate) time: Duration,
+    /// Each with the script that shows it.
+    pub(crate) differences: Vec<String>,
+}
+
+/// More are not looked for: they are likely to be one.
+const MOST_FINDINGS: usize = 5;
+
+/// Plays scripts from `seed` on; `natsd` is the program under its own name.
+pub(crate) fn compare(natsd: &Path, seed: u64, amount: Amount, progress: impl Fn(&str)) -> Result<Findings> {
+    let nats_server = peers::nats_server()?;
+    let mut theatre = Theatre { natsd: natsd.to_owned(), nats_server, pairs: Vec::new(), plays: 0 };
+    let begin = Instant::now();
+    let mut findings = Findings { scripts: 0, time: Duration::ZERO, differences: Vec::new() };
+    let mut said = begin;
+    let more = |findings: &Findings| match amount {
+        Amount::Seeds(seeds) => findings.scripts < seeds,
+        Amount::Time(time) => begin.elapsed() < time,
+    };
+    while more(&findings) && findings.differences.len() < MOST_FINDINGS {
+        let script = generate::script(seed.wrapping_add(findings.scripts));
+        findings.scripts += 1;
+        let difference = theatre.play(&script).with_context(|| format!("while playing {script}"))?;
+        if !difference.is_empty() {
+            let finding = theatre.explain(script)?;
+            progress(&finding);
+            findings.differences.push(finding);
+        }
+        if said.elapsed() > Duration::from_secs(30) {
+            said = Instant::now();
+            progress(&format!("{} scripts, {} differences", findings.scripts, findings.differences.len()));
+        }
+    }
+    findings.time = begin.elapsed();
+    Ok(findings)
+}
+
+/// `cargo xtask differential`. True if there is no difference.
+pub(crate) fn run(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> Result<bool> {
+    let natsd = crate::server::Natsd::build()?;
+    let seed = seed.unwrap_or(1);
+    let amount = match minutes {
+        Some(minutes) => Amount::Time(Duration::from_secs(60 * minutes)),
+        None => Amount::Seeds(seeds.unwrap_or(2000)),
+    };
+    let findings = compare(natsd.program(), seed, amount, |line| println!("{line}"))?;
+    let seconds = findings.time.as_secs_f64();
+    println!(
+        "{} scripts from seed {seed} in {seconds:.0} s ({:.0} an hour): {} differences",
+        findings.scripts,
+        findings.scripts as f64 / seconds * 3600.0,
+        findings.differences.len()
+    );
+    for known in known::DELIBERATE {
+        println!("left out: {}", known.why);
+    }
+    Ok(findings.differences.is_empty())
+}
+
+/// The servers of all houses, each started when it is first needed.
+struct Theatre {
+    natsd: PathBuf,
+    nats_server: PathBuf,
+    pairs: Vec<Option<Pair>>,
+    plays: u32,
+}
+
+impl Theatre {
+    fn play(&mut self, script: &Script) -> Result<String> {
+        self.plays += 1;
+        if self.pairs.len() <= script.house {
+            self.pairs.resize_with(HOUSES.len(), || None);
+        }
+        let place = &mut self.pairs[script.house];
+        let pair = match place {
+            Some(pair) => pair,
+            None => place.insert(Pair::start(&HOUSES[script.house], &self.natsd, &self.nats_server)?),
+        };
+        let difference = play::play(pair, script, self.plays)?;
+        if pair.servers.iter_mut().any(house::Running::has_ended) {
+            bail!("a server has ended:\n{script}");
+        }
+        Ok(difference)
+    }
+
+    /// The least script that shows the difference, and the difference.
+    fn explain(&mut self, script: Script) -> Result<String> {
+        const PLAYS: usize = 5;
+        let mut shows = 0;
+        for _ in 0..PLAYS {
+            shows += usize::from(!self.play(&script)?.is_empty());
+        }
+        let seed = script.seed;
+        let least = if shows == PLAYS {
+            shrink::shrink(script, |script| Ok(!self.play(script)?.is_empty()))?
+        } else {
+            script
+        };
+        let mut difference = String::new();
+        for _ in 0..PLAYS {
+            difference = self.play(&least)?;
+            if !difference.is_empty() {
+                break;
+            }
+        }
+        Ok(format!("DIFFERENCE (seed {seed}, in {shows} of {PLAYS} further plays)\n{least}{difference}"))
+    }
+}
