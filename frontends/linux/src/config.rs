@@ -2,11 +2,13 @@
 //! `key value`, blocks, lists, comments, sizes and durations.
 //!
 //! ```text
-//! # a comment            // another
-//! port: 4222             max_payload = 64KB
+//! # a comment                       // another
+//! port: 4222                        keys and values on lines of their own, or with commas between them
+//! max_payload = 64KB
 //! ping_interval "30s"
-//! server_name: "my server"
-//! block { key: [ "a", b  c ] }
+//! server_name: 'my server'
+//! block { key: [ "a", b ], other: $port }
+//! include "users.conf"
 //! ```
 //!
 //! Sizes are numbers with `k`, `m`, `g` … (thousands) or `kb`, `mb`, `gb` … (1024); durations are Go's (`1m30s`,
@@ -21,7 +23,8 @@ mod parse;
 mod units;
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +65,42 @@ enum Kind {
     Word(String),
     List(Vec<Value>),
     Block(Vec<Value>),
+    /// What is wrong with it is noted.
+    Wrong,
+}
+
+/// What a configuration may refer to besides itself.
+pub trait World {
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&self, path: &Path) -> io::Result<String>;
+
+    /// A variable of the environment.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+/// This machine's files and this process's environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine;
+
+/// Bytes of a file.
+const LONGEST: u64 = 16 << 20;
+
+impl World for Machine {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let mut text = String::new();
+        File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(text)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
 }
 
 /// Reads and parses `path`.
@@ -69,20 +108,21 @@ enum Kind {
 /// # Errors
 /// It cannot be read, or its syntax is wrong.
 pub fn read(path: &Path) -> Result<Section, Mistakes> {
-    match fs::read_to_string(path) {
-        Ok(text) => parse(path, &text),
+    match Machine.read(path) {
+        Ok(text) => parse(path, &text, &Machine),
         Err(error) => Err(Mistake::of_file(path, &error).into()),
     }
 }
 
-/// Parses `text`; `path` is for mistakes.
+/// Parses `text` of the file `path`.
 ///
 /// # Errors
 /// Its syntax is wrong.
 ///
 /// ```
 /// use lunix::config;
-/// let mut file = config::parse("my.conf".as_ref(), "port: 1  name 'x y'\nsize = 2KB\nlog: maybe\nprot: 2").unwrap();
+/// let text = "port: 1, name 'x y'\nsize = 2KB\nlog: maybe\nprot: 2";
+/// let mut file = config::parse("my.conf".as_ref(), text, &config::Machine).unwrap();
 /// assert_eq!(file.integer(&["port"], 1, 9), Some(1));
 /// assert_eq!(file.text(&["name"]).as_deref(), Some("x y"));
 /// assert_eq!(file.size(&["size"], 0, 4096), Some(2048));
@@ -93,11 +133,30 @@ pub fn read(path: &Path) -> Result<Section, Mistakes> {
 ///      my.conf:4:1: prot: unknown key, did you mean 'port'?"
 /// );
 /// ```
-pub fn parse(path: &Path, text: &str) -> Result<Section, Mistakes> {
+pub fn parse(path: &Path, text: &str, world: &dyn World) -> Result<Section, Mistakes> {
     let notes = Notes::default();
+    let entries = match parse::document(path, text, world, &notes) {
+        Ok(entries) => entries,
+        Err(mistake) => {
+            notes.push(mistake.clone());
+            return Err(notes.into_result().err().unwrap_or_else(|| mistake.into()));
+        }
+    };
     let place = Place::beginning(path);
-    let entries = parse::document(&place, text, &notes)?;
     Ok(Section { place, key: String::new(), entries, known: Vec::new(), notes })
+}
+
+impl Kind {
+    /// How many values it is; long text counts as several.
+    fn size(&self) -> usize {
+        match self {
+            Self::Word(text) => 1 + text.len() / 64,
+            Self::Wrong => 1,
+            Self::List(values) | Self::Block(values) => {
+                1 + values.iter().map(|value| value.kind.size()).sum::<usize>()
+            }
+        }
+    }
 }
 
 impl Section {
@@ -240,6 +299,7 @@ impl Value {
             }
             Kind::List(_) => self.note(format_args!("expected {expected}, found a list")),
             Kind::Block(_) => self.note(format_args!("expected {expected}, found a block")),
+            Kind::Wrong => {}
         }
     }
 
@@ -295,6 +355,7 @@ impl Value {
     pub fn list(self) -> Vec<Self> {
         match self.kind {
             Kind::List(values) => values,
+            Kind::Wrong => Vec::new(),
             _ => vec![self],
         }
     }

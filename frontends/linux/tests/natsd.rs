@@ -373,7 +373,7 @@ fn limits_are_told() {
 
 #[test]
 fn a_client_that_does_not_answer_is_stale() {
-    let server = Server::start("ping_interval: \"50ms\" ping_max: 2");
+    let server = Server::start("ping_interval: \"50ms\", ping_max: 2");
     let mut client = server.connect();
     client.expect("PING\nPING\n-ERR 'Stale Connection'\n");
     assert_eq!(client.rest(), "");
@@ -519,7 +519,7 @@ fn mistakes_are_one_line_and_exit_2() {
         let (code, found) = natsd(&["--check-config", "-c", &path]);
         assert_eq!((code, found.as_str()), (2, format!("{path}:{line}\n").as_str()));
     }
-    let good = config("listen: 127.0.0.1:-1\nserver_name: \"my name\" max_pending = 1MB; ping_interval 30s");
+    let good = config("listen: 127.0.0.1:-1\nserver_name: \"my name\", max_pending = 1MB; ping_interval 30s");
     assert_eq!(natsd(&["-t", "-c", &good]), (0, "natsd: the configuration is good\n".to_owned()));
     assert!(Path::new(&good).exists());
 }

@@ -19,19 +19,44 @@ impl Place {
         Self { file: file.into(), line: 1, column: 1 }
     }
 
-    /// Behind the first `length` bytes of the file's `text`.
-    pub(super) fn behind(&self, text: &str, length: usize) -> Self {
-        let read = text.get(..length).unwrap_or(text);
-        let line = read.rsplit('\n').next().unwrap_or_default();
-        Self {
-            file: Rc::clone(&self.file),
-            line: 1 + read.bytes().filter(|byte| *byte == b'\n').count(),
-            column: 1 + line.chars().count(),
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// Says where in a text something stands. Fast if it is asked in order.
+#[derive(Debug)]
+pub(super) struct Cursor<'t> {
+    whole: &'t str,
+    read: usize,
+    place: Place,
+}
+
+impl<'t> Cursor<'t> {
+    /// At the beginning of `whole`, which is at `place`.
+    pub(super) fn new(place: Place, whole: &'t str) -> Self {
+        Self { whole, read: 0, place }
+    }
+
+    /// Where `rest` begins, an end of the text.
+    pub(super) fn at(&mut self, rest: &str) -> Place {
+        let at = self.whole.len() - rest.len().min(self.whole.len());
+        if at < self.read {
+            (self.read, self.place.line, self.place.column) = (0, 1, 1);
         }
+        for sign in self.whole.get(self.read..at).unwrap_or_default().chars() {
+            if sign == '\n' {
+                (self.place.line, self.place.column) = (self.place.line + 1, 1);
+            } else {
+                self.place.column += 1;
+            }
+        }
+        self.read = at;
+        self.place.clone()
     }
 
     pub(super) fn file(&self) -> &Path {
-        &self.file
+        self.place.file()
     }
 }
 
@@ -94,7 +119,11 @@ pub(super) struct Notes(Rc<RefCell<Vec<Mistake>>>);
 
 impl Notes {
     pub(super) fn add(&self, place: &Place, message: String) {
-        self.0.borrow_mut().push(Mistake::new(place.clone(), message));
+        self.push(Mistake::new(place.clone(), message));
+    }
+
+    pub(super) fn push(&self, mistake: Mistake) {
+        self.0.borrow_mut().push(mistake);
     }
 
     /// All that were noted.

@@ -1,7 +1,40 @@
 use super::*;
 
+use std::collections::HashMap;
+
+/// Files and variables that are only here.
+#[derive(Default)]
+struct Made {
+    files: HashMap<PathBuf, String>,
+    variables: HashMap<String, String>,
+}
+
+impl Made {
+    fn new(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+        let text = |text: &str| text.to_owned();
+        Self {
+            files: files.iter().map(|(name, body)| (PathBuf::from(name), text(body))).collect(),
+            variables: variables.iter().map(|(name, body)| (text(name), text(body))).collect(),
+        }
+    }
+}
+
+impl World for Made {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.files.get(path).cloned().ok_or_else(|| io::Error::from_raw_os_error(2))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+}
+
+fn file_in(world: &Made, text: &str) -> Result<Section, String> {
+    parse(Path::new("f"), text, world).map_err(|error| error.to_string())
+}
+
 fn file(text: &str) -> Result<Section, String> {
-    parse(Path::new("f"), text).map_err(|error| error.to_string())
+    file_in(&Made::default(), text)
 }
 
 fn value(text: &str) -> Value {
@@ -17,9 +50,15 @@ fn noted<T>(text: &str, read: impl FnOnce(&mut Section) -> Option<T>) -> String 
 
 #[test]
 fn every_form_of_a_pair() {
-    for text in
-        ["a:1\nb:2", "a = 1; b = 2", "a 1, b 2", "a:1 # one\nb\t=\t2 // two", "\n\n a : \"1\"\r\nb 2;"]
-    {
+    for text in [
+        "a:1\nb:2",
+        "a = 1; b = 2",
+        "a 1, b 2",
+        "{\"a\": \"1\",\n\"b\": 2}\n",
+        "a\n\n=1;b\n2",
+        "a:1 # one\nb\t=\t2 // two",
+        "\n\n a : \"1\"\r\nb 2;",
+    ] {
         let mut section = file(text).unwrap();
         assert_eq!(section.integer(&["A"], 0, 9), Some(1), "{text}");
         assert_eq!(section.text(&["b"]).as_deref(), Some("2"), "{text}");
@@ -36,6 +75,15 @@ fn words_hold_what_names_and_addresses_hold() {
         (r#""a\tb\"c\x41\\""#, "a\tb\"cA\\"),
         ("\"$not a variable\"", "$not a variable"),
         ("-1", "-1"),
+        ("a#b{c\"d", "a#b{c\"d"),
+        (r"a\tb\x20c", "a\tb c"),
+        (r#""\xc3\xa4""#, "ä"),
+        ("$2a$11$ooo", "$2a$11$ooo"),
+        ("$2b$11$ooo", "$2b$11$ooo"),
+        ("(\n one\n) two\n)\n", "\n one\n) two\n"),
+        ("\"two\nlines\"", "two\nlines"),
+        ("'no \\ escape'", "no \\ escape"),
+        ("2016-05-04T18:53:41Z", "2016-05-04T18:53:41Z"),
     ] {
         assert_eq!(value(text).text().as_deref(), Some(word));
     }
@@ -43,7 +91,7 @@ fn words_hold_what_names_and_addresses_hold() {
 
 #[test]
 fn lists_and_blocks() {
-    let mut section = file("a { b: [1, two\n 'three'] c { d 4 } }\nsingle: x").unwrap();
+    let mut section = file("a { b: [1, two # 2\n 'three',\n], c { 'd' 4 } }\nsingle: x").unwrap();
     let mut a = section.block(&["a"]).unwrap();
     let list: Vec<_> = a.list(&["b"]).unwrap().iter().map(|v| v.text().unwrap()).collect();
     assert_eq!(list, ["1", "two", "three"]);
@@ -104,19 +152,112 @@ fn mistakes_name_file_line_column_and_key() {
         assert_eq!(found, line);
     }
     for (text, line) in [
-        ("a: 1\nb", "f:2:1: b: expected a value"),
-        ("a: 1\nb {\nc: 2\n", "f:2:1: b: expected '}' at the end of the block"),
-        ("a: [1\n", "f:1:1: a: expected ']' at the end of the list"),
-        ("a: \"x\n", "f:1:1: a: expected a closing quote on the same line"),
+        ("a: 1\nb", "f:2:2: expected a value of b, found the end"),
+        ("a: 1\nb:\n", "f:2:3: expected a value of b, found the end of the line"),
+        ("a: 1\nb {\nc: 2\n", "f:2:3: this '{' has no '}'"),
+        ("a: [1\n", "f:1:4: this '[' has no ']'"),
+        ("a: \"x\n", "f:1:4: this quote has no end"),
+        ("a: (x\n )\n", "f:1:4: this '(' has no ')' on a line of its own"),
         ("\n}", "f:2:1: expected a key, found '}'"),
         ("a: 1 }", "f:1:6: expected a key, found '}'"),
-        ("include x.conf", "f:1:1: include: not in this build"),
-        ("a: $x", "f:1:1: a: variables are not in this build; quote it if it is text"),
+        ("a: 1 b: 2", "f:1:6: expected ',' or the end of the line, found 'b:'"),
+        ("name: my server\nport: 1", "f:1:10: expected ',' or the end of the line, found 'server'"),
+        ("a: [foo v1]", "f:1:9: expected ',' or ']', found 'v1'"),
+        ("a: [1,,2]", "f:1:7: expected a value of a, found ','"),
+        ("a: {b: 1,, c: 2}", "f:1:10: expected a key or '}', found ','"),
+        (r#"a: "x\q""#, "f:1:4: expected an escape \\t \\n \\r \\\" \\\\ or \\xXX, found '\\q'"),
+        (r#"a: "\xff""#, "f:1:4: expected UTF-8 text"),
+        ("include {}", "f:1:9: expected a file to include, found '{'"),
     ] {
         assert_eq!(file(text).unwrap_err(), line, "{text}");
     }
     let deep = "a {".repeat(100_000);
-    assert_eq!(file(&deep).unwrap_err(), "f:1:97: a: blocks may be 32 deep");
+    assert_eq!(file(&deep).unwrap_err(), "f:1:99: blocks may be 32 deep");
+    let deep = format!("a: {}", "[".repeat(100_000));
+    assert_eq!(file(&deep).unwrap_err(), "f:1:36: lists may be 32 deep");
+}
+
+#[test]
+fn variables_are_of_the_block_the_file_and_the_environment() {
+    let world = Made::new(
+        &[],
+        &[
+            ("NUMBER", "7"),
+            ("LIST", " [1, $NUMBER] # two"),
+            ("port", "9"),
+            ("HASH", "$2a$x"),
+            ("LOOP", "$LOOP"),
+        ],
+    );
+    let text = "port: 1\nname = n\nb { name: m, x: $name, y: $port, z: $NUMBER, l: $LIST, h: $HASH }\nq: $name\nalso: [$b]";
+    let mut section = file_in(&world, text).unwrap();
+    let mut block = section.block(&["b"]).unwrap();
+    for (key, word) in [("x", "m"), ("y", "1"), ("z", "7"), ("h", "$2a$x")] {
+        assert_eq!(block.text(&[key]).as_deref(), Some(word), "{key}");
+    }
+    let list: Vec<_> = block.list(&["l"]).unwrap().iter().map(|v| v.text().unwrap()).collect();
+    assert_eq!(list, ["1", "7"]);
+    assert_eq!(section.text(&["q"]).as_deref(), Some("n"));
+    assert!(section.list(&["also"]).unwrap().iter().all(Value::is_block));
+    // `name` and the block's `name` are settings of nobody, but variables refer to them.
+    block.end();
+    assert_eq!(section.finish(), Ok(()));
+}
+
+#[test]
+fn variables_that_are_not_there() {
+    let world = Made::new(&[], &[("LOOP", "[$LOOP]"), ("TWO", "a b")]);
+    let mut section = file_in(&world, "a: $b\nb: $b\nport: x").unwrap();
+    assert_eq!(section.integer(&["a"], 0, 9), None);
+    assert_eq!(section.list(&["b"]).map(|list| list.len()), Some(0));
+    section.integer(&["port"], 0, 9);
+    let unset = "expected a variable that is set before, or in the environment";
+    assert_eq!(
+        section.finish().unwrap_err().to_string(),
+        format!(
+            "f:1:4: $b: {unset}\nf:2:4: $b: {unset}\n\
+             f:3:7: port: expected a whole number from 0 to 9, found 'x'"
+        )
+    );
+    assert_eq!(file_in(&world, "a: $LOOP").unwrap_err(), "$LOOP:1:1: refers to itself");
+    assert_eq!(file_in(&world, "a: $TWO").unwrap_err(), "$TWO:1:3: expected one value, found 'b'");
+    let laughs: String =
+        (1..20).map(|n| format!("a{n}: [{0},{0},{0},{0}]\n", format!("$a{}", n - 1))).collect();
+    let mistake = file(&format!("a0: 1\n{laughs}")).unwrap_err();
+    assert_eq!(mistake, "f:9:18: $a7: variables may copy 100000 values");
+}
+
+#[test]
+fn files_include_files() {
+    let world = Made::new(
+        &[
+            (
+                "d/f",
+                "include one.conf\nport: 2\nuser: $user\nb {\n include \"sub/two.conf\"\n}\ninclude 'gone'",
+            ),
+            ("d/one.conf", "port: 1\nhost: h"),
+            ("d/sub/two.conf", "x: 1\ninclude ../three.conf; y: $x"),
+            ("d/sub/../three.conf", "z: maybe\nuser: u"),
+            ("loop", "a: 1\ninclude loop"),
+        ],
+        &[("user", "me")],
+    );
+    let mut section = parse(Path::new("d/f"), world.files.get(Path::new("d/f")).unwrap(), &world).unwrap();
+    assert_eq!(section.integer(&["port"], 0, 9), Some(2));
+    assert_eq!(section.text(&["host"]).as_deref(), Some("h"));
+    assert_eq!(section.text(&["user"]).as_deref(), Some("me"));
+    let mut block = section.block(&["b"]).unwrap();
+    assert_eq!(block.integer(&["y"], 0, 9), Some(1));
+    assert_eq!(block.truth(&["z"]), None);
+    block.end();
+    assert_eq!(
+        section.finish().unwrap_err().to_string(),
+        "d/f:7:1: include: d/gone: No such file or directory (os error 2)\n\
+         d/sub/../three.conf:1:4: z: expected true or false, found 'maybe'\n\
+         d/sub/../three.conf:2:1: user: unknown key"
+    );
+    assert_eq!(file_in(&world, "include loop").unwrap_err(), "loop:2:1: include: loop includes itself");
+    assert_eq!(file_in(&world, "include f").unwrap_err(), "f:1:1: include: f includes itself");
 }
 
 #[test]
