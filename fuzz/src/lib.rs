@@ -29,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("device_events", device::device_events),
     ("volume_probe", device::volume_probe),
     ("nats_client_stream", nats::client_stream),
+    ("nats_leaf_stream", nats::leaf_stream),
     ("nats_connect_info", nats::connect_info),
     ("nats_header", nats::header),
     ("nats_server_stream", nats::server_stream),

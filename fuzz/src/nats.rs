@@ -5,6 +5,7 @@ use lunix_proto::nats::header::{Headers, Writer};
 use lunix_proto::nats::subject::{is_literal, is_pattern, matches, push_token, tokens};
 use lunix_proto::nats::{
     ClientDecoder, ClientOp, Connect, DecodeError, FieldError, Info, Limits, ServerDecoder, ServerOp, encode,
+    leaf,
 };
 use serde_json::Value;
 
@@ -42,6 +43,54 @@ pub fn server_stream(data: &[u8]) {
         })
     };
     assert_eq!(decode(pieces), decode(&[]));
+}
+
+/// A leaf node's stream, likewise.
+pub fn leaf_stream(data: &[u8]) {
+    let Some((limits, pieces, stream)) = fragmented(data) else { return };
+    let decode = |pieces: &[u8]| {
+        let mut decoder = leaf::Decoder::new(limits);
+        feed(stream, pieces, |bytes| {
+            let step = decoder.decode(bytes).map(|found| {
+                found.map(|(op, len)| {
+                    check_leaf(&op, bytes, len);
+                    (format!("{op:?}"), len)
+                })
+            });
+            (step, decoder.needed())
+        })
+    };
+    assert_eq!(decode(pieces), decode(&[]));
+}
+
+/// What a leaf node said is what its encoder says, which decodes to the same.
+fn check_leaf(op: &leaf::Op<'_>, bytes: &[u8], len: usize) {
+    let mut out = vec![0; len + 64];
+    let written = match *op {
+        leaf::Op::Subscribe { subject, queue } => leaf::subscribe(&mut out, subject, queue),
+        leaf::Op::Unsubscribe { subject, queue } => leaf::unsubscribe(&mut out, subject, queue),
+        leaf::Op::Message(message) => {
+            check_body(message.body, bytes, len);
+            let queues: Vec<&[u8]> = message.queues.iter().collect();
+            let leaf::Message { subject, reply, body, header_len, .. } = message;
+            let head = leaf::message_head(&mut out, subject, reply, &queues, header_len, body.len());
+            let head = head.expect("a head is no longer than what it was read from");
+            out.truncate(head);
+            out.extend_from_slice(body);
+            out.extend_from_slice(b"\r\n");
+            Ok(out.len())
+        }
+        leaf::Op::Connect(json) => {
+            return drop(leaf::Connect::parse(json).map(|connect| connect.write(&mut out)));
+        }
+        leaf::Op::Info(json) => return drop(leaf::Info::parse(json).map(|info| info.write(&mut out))),
+        _ => return,
+    };
+    let written = written.expect("no longer than what it was read from");
+    let limits = Limits { control_line: 1 << 20, payload: 1 << 20 };
+    let mut decoder = leaf::Decoder::new(limits);
+    let again = decoder.decode(&out[..written]).expect("valid").expect("whole");
+    assert_eq!(again, (*op, written));
 }
 
 /// The input: how narrow the limits are and how many pieces to cut, their lengths, the stream.

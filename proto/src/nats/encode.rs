@@ -231,7 +231,7 @@ fn put_body(out: &mut Out<'_>, header: &[u8], payload: &[u8]) {
 }
 
 /// A verb, what `json` writes, and the line's end.
-fn json_line(
+pub(super) fn json_line(
     out: &mut [u8],
     verb: &[u8],
     json: impl FnOnce(&mut [u8]) -> Result<usize, Full>,

@@ -6,6 +6,7 @@ pub mod encode;
 mod fields;
 pub mod header;
 mod info;
+pub mod leaf;
 mod op;
 mod scan;
 pub mod subject;

@@ -16,7 +16,7 @@ pub(super) enum Verb {
     Err,
 }
 
-struct Rule {
+pub(super) struct Rule {
     name: &'static [u8],
     /// One blank must follow at once.
     separated: bool,
@@ -54,6 +54,20 @@ static SERVER: [Rule; 7] = [
     rule("-ERR", true, Verb::Err),
 ];
 
+/// Of a leaf node's connection, both sides.
+pub(super) static LEAF: [Rule; 10] = [
+    rule("LMSG", true, MESSAGE),
+    rule("HMSG", true, MESSAGE_WITH_HEADER),
+    rule("LS+", true, Verb::Sub),
+    rule("LS-", true, Verb::Unsub),
+    rule("PING", false, Verb::Ping),
+    rule("PONG", false, Verb::Pong),
+    rule("INFO", false, Verb::Info),
+    rule("CONNECT", false, Verb::Connect),
+    rule("+OK", false, Verb::Ok),
+    rule("-ERR", true, Verb::Err),
+];
+
 /// The verb and where its arguments may begin; `None` if more bytes are needed to tell.
 #[inline]
 pub(super) fn verb<const BY_SERVER: bool>(bytes: &[u8]) -> Result<Option<(Verb, usize)>, DecodeError> {
@@ -72,7 +86,7 @@ pub(super) fn verb<const BY_SERVER: bool>(bytes: &[u8]) -> Result<Option<(Verb, 
     verb_by_table(bytes, if BY_SERVER { &SERVER } else { &CLIENT })
 }
 
-fn verb_by_table(bytes: &[u8], rules: &[Rule]) -> Result<Option<(Verb, usize)>, DecodeError> {
+pub(super) fn verb_by_table(bytes: &[u8], rules: &[Rule]) -> Result<Option<(Verb, usize)>, DecodeError> {
     for &Rule { name, separated, verb } in rules {
         if !name.iter().zip(bytes).all(|(a, b)| a.eq_ignore_ascii_case(b)) {
             continue;
@@ -88,7 +102,7 @@ fn verb_by_table(bytes: &[u8], rules: &[Rule]) -> Result<Option<(Verb, usize)>, 
     Err(DecodeError::UnknownOperation)
 }
 
-const fn is_blank(byte: u8) -> bool {
+pub(super) const fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
