@@ -188,6 +188,7 @@ impl Server {
             }
             match turn.progress() {
                 Progress::Consumed(len) => bytes = &bytes[len..],
+                Progress::Waits => panic!("nobody is asked"),
                 Progress::Needs(more) => panic!("{more} bytes needed"),
             }
         }

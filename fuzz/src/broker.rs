@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lunix_core::broker::{
-    Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress,
+    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress,
     Subscription, Table, Tables,
 };
 use lunix_core::time::{Duration, Instant};
@@ -17,13 +17,14 @@ struct Tight {
     groups: Vec<Group>,
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
+    accounts: Vec<Account>,
     most: usize,
 }
 
 impl Memory for Tight {
     fn tables(&mut self) -> Tables<'_> {
-        let Self { nodes, subscriptions, groups, chunks, clients, .. } = self;
-        Tables { nodes, subscriptions, groups, chunks, clients }
+        let Self { nodes, subscriptions, groups, chunks, clients, accounts, .. } = self;
+        Tables { nodes, subscriptions, groups, chunks, clients, accounts }
     }
 
     fn grow(&mut self, table: Table) -> bool {
@@ -40,6 +41,7 @@ impl Memory for Tight {
             Table::Groups => one(&mut self.groups, Group::EMPTY, self.most),
             Table::Chunks => one(&mut self.chunks, Chunk::EMPTY, self.most),
             Table::Clients => one(&mut self.clients, Client::EMPTY, self.most),
+            Table::Accounts => one(&mut self.accounts, Account::EMPTY, self.most),
         }
     }
 }
@@ -80,6 +82,7 @@ impl Bench {
             let unread = std::mem::take(&mut self.unread[client]);
             match self.input(Input::Received { client: id(client), bytes: &unread }) {
                 Progress::Consumed(len) => self.unread[client] = unread[len..].to_vec(),
+                Progress::Waits => unreachable!(),
                 Progress::Needs(len) => {
                     assert!(len > unread.len());
                     self.unread[client] = unread;
@@ -113,6 +116,7 @@ impl Bench {
                     self.got[to].extend_from_slice(&buffer[..written]);
                     self.got[to].extend_from_slice(delivery.body());
                 }
+                Action::Authenticate { .. } | Action::Request { .. } => unreachable!(),
                 Action::Close { client, .. } => closed.push(client),
             }
         }

@@ -6,6 +6,7 @@ use lunix_proto::nats::{ClientDecoder, Connect, Limits as DecoderLimits};
 
 use super::limits::Limits;
 use super::pool::NONE;
+use super::user::AccountId;
 use crate::time::{Duration, Instant};
 
 /// A connection: the driver's own small number for it, which is also its slot in
@@ -52,11 +53,19 @@ pub struct Client {
     pub(super) wishes: Wishes,
     /// It has said `CONNECT`.
     pub(super) connected: bool,
+    pub(super) admission: Admission,
+    /// Whom the driver knows it as; [`NONE`] while it does not.
+    pub(super) user: u32,
+    pub(super) account: AccountId,
+    /// When it is closed for not having said who it is, or because its user's time is over.
+    pub(super) until: Option<Instant>,
     /// It has had the `INFO` that follows its first `PING`.
     pub(super) informed: bool,
     /// The first of its subscriptions.
     pub(super) first: u32,
     pub(super) subscriptions: u32,
+    /// How many it may have.
+    pub(super) subscriptions_max: u32,
     /// Bytes that wait for it.
     pub(super) pending: usize,
     /// Since when it has taken none of them.
@@ -79,6 +88,16 @@ pub(super) enum State {
     Closing,
 }
 
+/// Whether the driver knows who somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Not yet: it may do nothing but `CONNECT`.
+    Stranger,
+    /// The driver finds out.
+    Asked,
+    Known,
+}
+
 /// What a client asked for in its `CONNECT`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wishes {
@@ -89,17 +108,29 @@ pub(super) struct Wishes {
     pub(super) no_responders: bool,
     /// It understands `INFO` at any time.
     pub(super) async_info: bool,
+    /// It is told no after it has been admitted: it asked for what there is not.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// What there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Another protocol than 0 and 1.
+    Protocol,
+    /// `no_responders` without `headers`.
+    NoHeaders,
 }
 
 impl Wishes {
     /// What nats-server takes a client for that has not said `CONNECT`.
-    const UNSAID: Self = Self {
+    pub(super) const UNSAID: Self = Self {
         verbose: true,
         pedantic: true,
         echo: true,
         headers: false,
         no_responders: false,
         async_info: false,
+        refusal: None,
     };
 
     /// The `CONNECT` in which a further one's omitted keys find their values.
@@ -129,9 +160,14 @@ impl Client {
         number: 0,
         wishes: Wishes::UNSAID,
         connected: false,
+        admission: Admission::Known,
+        user: NONE,
+        account: AccountId::GLOBAL,
+        until: None,
         informed: false,
         first: NONE,
         subscriptions: 0,
+        subscriptions_max: 0,
         pending: 0,
         stalled: None,
         heard: Instant::from_micros(0),
@@ -150,8 +186,13 @@ impl Client {
             peer,
             number,
             heard: now,
+            subscriptions_max: limits.subscriptions,
             ..Self::EMPTY
         };
+        if limits.authenticate {
+            client.admission = Admission::Stranger;
+            client.until = Some(now + limits.auth_timeout);
+        }
         if let Some(interval) = client.ping_interval(limits) {
             // Spread over 400 ms, so that clients that came together are not asked together.
             let spread = Duration::from_millis(number.wrapping_mul(61) % 400);
@@ -167,9 +208,6 @@ impl Client {
     /// When it has to be looked at.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let write = self.stalled.map(|since| since + limits.write_deadline);
-        match (self.ping_at, write) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [self.ping_at, write, self.until].into_iter().flatten().min()
     }
 }

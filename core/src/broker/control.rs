@@ -8,6 +8,7 @@ use lunix_proto::json::Str;
 use lunix_proto::nats::{DecodeError, Info, encode};
 
 use super::delivery::Cut;
+use super::user::AccountId;
 
 /// A line for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Welcome {
     pub client_ip: Option<IpAddr>,
     /// It is the second `INFO`, after the client's `CONNECT`.
     pub connected: bool,
+    /// Where its subjects are; the driver names it in [`Info::remote_account`] of the second `INFO`.
+    pub account: AccountId,
 }
 
 /// What goes wrong, as nats-server words it.
@@ -65,8 +68,12 @@ pub enum ErrorText<'a> {
     Subscriptions,
     /// Too many unanswered pings.
     Stale,
-    /// Credentials that do not fit, or an account where there are none.
+    /// Credentials that do not fit, or none.
     Authorization,
+    /// No credentials for too long.
+    AuthenticationTimeout,
+    /// A user whose time is over.
+    AuthenticationExpired,
 }
 
 impl ErrorText<'_> {
@@ -84,6 +91,8 @@ impl ErrorText<'_> {
             Self::Subscriptions => "maximum subscriptions exceeded",
             Self::Stale => "Stale Connection",
             Self::Authorization => "Authorization Violation",
+            Self::AuthenticationTimeout => "Authentication Timeout",
+            Self::AuthenticationExpired => "User Authentication Expired",
         };
         [text.as_bytes(), b"", b""]
     }
@@ -124,8 +133,6 @@ impl PartialEq for Sid<'_> {
 }
 
 impl Eq for Sid<'_> {}
-
-const INFO_MORE: &[u8] = b",\"connect_info\":true,\"remote_account\":\"$G\"} \r\n";
 
 impl Control<'_> {
     /// Writes the line with its CR LF. `info` says what all connections have in common.
@@ -185,18 +192,21 @@ impl Welcome {
             // The longest address has 45 bytes.
             let _ = write!(address, "{ip}");
         }
-        let info = Info { client_id: self.client_id, client_ip: Str::new(address.as_str()), ..*info };
-        let written =
-            encode::info(out, &info).map_err(|full| Full { needed: full.needed + INFO_MORE.len() })?;
-        if !self.connected {
-            return Ok(written);
-        }
-        // The object is closed once more, after what only nats-server's second INFO has.
-        let written = out.get(..written).unwrap_or_default();
-        let end = written.iter().rposition(|&byte| byte == b'}').unwrap_or(0);
-        let full = Full { needed: end + INFO_MORE.len() };
-        out.get_mut(end..full.needed).ok_or(full)?.copy_from_slice(INFO_MORE);
-        Ok(full.needed)
+        let remote_account = match (self.connected, self.account) {
+            (false, _) => Str::EMPTY,
+            (true, AccountId::GLOBAL) if info.remote_account.is_empty() => Str::new("$G"),
+            (true, _) => info.remote_account,
+        };
+        encode::info(
+            out,
+            &Info {
+                client_id: self.client_id,
+                client_ip: Str::new(address.as_str()),
+                connect_info: self.connected,
+                remote_account,
+                ..*info
+            },
+        )
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Limits {
     pub ping_max: u8,
     /// Whether messages may have header blocks.
     pub headers: bool,
+    /// Whether a client must be [admitted](super::Input::Admitted).
+    pub authenticate: bool,
+    /// How long a client may take to say who it is.
+    pub auth_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -42,6 +46,8 @@ impl Default for Limits {
             ping_interval: None,
             ping_max: 2,
             headers: true,
+            authenticate: false,
+            auth_timeout: Duration::from_secs(2),
         }
     }
 }

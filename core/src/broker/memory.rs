@@ -1,9 +1,11 @@
 //! The broker's memory, which the target gives: static arrays on a microcontroller, growing vectors on Linux.
 
+use super::account::Account;
 use super::client::Client;
 use super::router::{Group, Subscription};
 use super::text::Chunk;
 use super::trie::Node;
+use super::user::{AccountId, User, UserId};
 
 /// The tables of a broker, all of them slices of `EMPTY` slots before their first use.
 ///
@@ -22,6 +24,8 @@ pub struct Tables<'m> {
     pub chunks: &'m mut [Chunk],
     /// Connections, by [`ClientId`](super::ClientId).
     pub clients: &'m mut [Client],
+    /// Accounts, by [`AccountId`](super::AccountId).
+    pub accounts: &'m mut [Account],
 }
 
 /// Where a broker keeps what it knows.
@@ -39,6 +43,19 @@ pub trait Memory {
         let _ = table;
         false
     }
+
+    /// The driver's user of that number. It may change between two turns; a user that is gone may do nothing.
+    fn user(&self, user: UserId) -> Option<User<'_>> {
+        let _ = user;
+        None
+    }
+
+    /// Whether the driver answers requests to `subject`, which begins with `$SYS.REQ.`: then they become
+    /// [`Action::Request`](super::Action::Request), and are never without a responder.
+    fn serves(&self, account: AccountId, subject: &[u8]) -> bool {
+        let _ = (account, subject);
+        false
+    }
 }
 
 /// Names a table to [`Memory::grow`].
@@ -54,6 +71,8 @@ pub enum Table {
     Chunks,
     /// [`Tables::clients`].
     Clients,
+    /// [`Tables::accounts`].
+    Accounts,
 }
 
 /// Memory of fixed size, for static memory: a microcontroller's broker takes its limits from here.
@@ -74,12 +93,14 @@ pub struct Arrays<
     const GROUPS: usize,
     const CHUNKS: usize,
     const CLIENTS: usize,
+    const ACCOUNTS: usize = 2,
 > {
     nodes: [Node; NODES],
     subscriptions: [Subscription; SUBSCRIPTIONS],
     groups: [Group; GROUPS],
     chunks: [Chunk; CHUNKS],
     clients: [Client; CLIENTS],
+    accounts: [Account; ACCOUNTS],
 }
 
 impl<
@@ -88,7 +109,8 @@ impl<
     const GROUPS: usize,
     const CHUNKS: usize,
     const CLIENTS: usize,
-> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS>
+    const ACCOUNTS: usize,
+> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS>
 {
     /// All slots are free.
     pub const EMPTY: Self = Self {
@@ -97,6 +119,7 @@ impl<
         groups: [Group::EMPTY; GROUPS],
         chunks: [Chunk::EMPTY; CHUNKS],
         clients: [const { Client::EMPTY }; CLIENTS],
+        accounts: [Account::EMPTY; ACCOUNTS],
     };
 }
 
@@ -106,10 +129,11 @@ impl<
     const GROUPS: usize,
     const CHUNKS: usize,
     const CLIENTS: usize,
-> Memory for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS>
+    const ACCOUNTS: usize,
+> Memory for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS>
 {
     fn tables(&mut self) -> Tables<'_> {
-        let Self { nodes, subscriptions, groups, chunks, clients } = self;
-        Tables { nodes, subscriptions, groups, chunks, clients }
+        let Self { nodes, subscriptions, groups, chunks, clients, accounts } = self;
+        Tables { nodes, subscriptions, groups, chunks, clients, accounts }
     }
 }

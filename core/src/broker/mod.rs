@@ -17,9 +17,11 @@
 //! The driver keeps the bytes: one buffer that it reads into and one ring that it writes from for each
 //! connection, both of which may be none at all while nothing is under way. Rules are nats-server's as of 2.15.
 //!
-//! What a client may do is asked in two places, where users and permissions will be: `Turn::connect` admits,
-//! `Turn::publish` and `Turn::subscribe` refuse.
+//! Who a client is, the driver finds out: it is asked by [`Action::Authenticate`] and answers with a [`UserId`], whose
+//! [`User`] the broker looks up through [`Memory::user`]. Each account of users is a space of subjects of its own.
 
+mod account;
+mod admission;
 mod client;
 mod control;
 mod delivery;
@@ -30,7 +32,9 @@ mod router;
 mod text;
 mod trie;
 mod turn;
+mod user;
 
+pub use account::Account;
 pub use client::{Client, ClientId, Peer};
 pub use control::{Control, ErrorText, Sid, Welcome};
 pub use delivery::Delivery;
@@ -40,10 +44,13 @@ pub use router::{Group, Subscription};
 pub use text::Chunk;
 pub use trie::Node;
 pub use turn::{Progress, Turn};
+pub use user::{AccountId, Permissions, Responses, Subjects, User, UserId};
 
 use client::State;
 use pool::{NONE, at, at_mut};
 use router::Router;
+
+use lunix_proto::nats::Connect;
 
 use crate::time::Instant;
 
@@ -77,6 +84,34 @@ pub enum Input<'b> {
         /// Which.
         client: ClientId,
     },
+    /// A client is this user. It may be said right after `Opened` of one that is known without credentials;
+    /// it answers [`Action::Authenticate`].
+    Admitted {
+        /// Who.
+        client: ClientId,
+        /// Whom [`Memory::user`] then knows.
+        user: UserId,
+    },
+    /// A client is nobody: it is told so, and closed.
+    Refused {
+        /// Who.
+        client: ClientId,
+        /// Why: [`Reason::Authentication`], [`Reason::Expired`] or [`Reason::Revoked`].
+        reason: Reason,
+    },
+    /// A message of the server itself, which nothing is asked about.
+    Publish {
+        /// In which account.
+        account: AccountId,
+        /// The subject, which is valid and literal.
+        subject: &'b [u8],
+        /// Where answers are wanted.
+        reply: Option<&'b [u8]>,
+        /// How much of the body is header block.
+        header_len: usize,
+        /// Header block, payload, CR LF.
+        body: &'b [u8],
+    },
     /// The time of [`Broker::next_deadline`] has come.
     Tick,
 }
@@ -93,6 +128,27 @@ pub enum Action<'a> {
     },
     /// Send a message: [`Delivery::encode_head`], then [`Delivery::body`].
     Deliver(Delivery<'a>),
+    /// Find out who this is, and say [`Input::Admitted`] or [`Input::Refused`], now or later; until then nothing
+    /// of what it sends is done ([`Progress::Waits`]).
+    Authenticate {
+        /// Who.
+        client: ClientId,
+        /// What it says about itself.
+        connect: Connect<'a>,
+    },
+    /// Somebody asks the server: a message to `$SYS.REQ.>` that [`Memory::serves`], besides its deliveries.
+    Request {
+        /// Who.
+        client: ClientId,
+        /// In which account.
+        account: AccountId,
+        /// What.
+        subject: &'a [u8],
+        /// Where the answer is wanted, if it is: to be given by [`Input::Publish`].
+        reply: Option<&'a [u8]>,
+        /// Without header block.
+        payload: &'a [u8],
+    },
     /// Close a connection and say [`Input::Closed`] when that is done. Nothing more comes for it.
     Close {
         /// Which.
@@ -119,6 +175,14 @@ pub enum Reason {
     Connections,
     /// It asked in `CONNECT` for what there is not.
     Connect,
+    /// It is nobody.
+    Authentication,
+    /// It did not say in time who it is.
+    AuthenticationTimeout,
+    /// Its user's time is over.
+    Expired,
+    /// Its user's credentials are no longer accepted.
+    Revoked,
 }
 
 impl Reason {
@@ -138,6 +202,10 @@ impl core::fmt::Display for Reason {
             Self::Stale => "Stale Connection",
             Self::Connections => "Maximum Connections Exceeded",
             Self::Connect => "Bad Client Protocol Version",
+            Self::Authentication => "Authentication Failure",
+            Self::AuthenticationTimeout => "Authentication Timeout",
+            Self::Expired => "Authentication Expired",
+            Self::Revoked => "Credentials Revoked",
         })
     }
 }
@@ -193,7 +261,7 @@ pub struct Statistics {
 ///     }
 ///     match turn.progress() {
 ///         Progress::Consumed(bytes) => stream = &stream[bytes..],
-///         Progress::Needs(_) => break,
+///         Progress::Needs(_) | Progress::Waits => break,
 ///     }
 /// }
 /// assert_eq!(sent, b"MSG greet.all 1 5\r\nhello\r\n");
@@ -262,6 +330,16 @@ impl<M: Memory> Broker<M> {
         Statistics { subscriptions: self.machine.router.subscriptions(), ..self.machine.statistics }
     }
 
+    /// Where it keeps what it knows.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Where it keeps what it knows, for the driver to change what is the driver's: users and accounts.
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
     /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.machine.limits
@@ -302,16 +380,24 @@ impl Machine {
             }
         }
         while let Some(slot) = at_mut(tables.clients, self.closing) {
+            let index = self.closing;
             self.closing = core::mem::replace(&mut slot.next_closing, NONE);
-            slot.subscriptions = 0;
-            let mut first = core::mem::replace(&mut slot.first, NONE);
-            while first != NONE {
-                let subscription = first;
-                self.router.unsubscribe(tables, subscription, &mut first);
-                // Memory that does not keep what it was given must not keep the broker here for ever.
-                if first == subscription {
-                    break;
-                }
+            let client = ClientId::new(index);
+            self.forget(tables, client);
+        }
+    }
+
+    /// Ends all subscriptions of a client.
+    fn forget(&mut self, tables: &mut Tables<'_>, client: ClientId) {
+        let Some(slot) = at_mut(tables.clients, client.index()) else { return };
+        slot.subscriptions = 0;
+        let mut first = core::mem::replace(&mut slot.first, NONE);
+        while first != NONE {
+            let subscription = first;
+            self.router.unsubscribe(tables, subscription, &mut first);
+            // Memory that does not keep what it was given must not keep the broker here for ever.
+            if first == subscription {
+                break;
             }
         }
     }

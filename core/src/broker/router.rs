@@ -4,6 +4,7 @@ use super::memory::{Table, Tables};
 use super::pool::{Buckets, Link, Linked, NONE, Pool, at, at_mut, hash};
 use super::text::Text;
 use super::trie::{Fork, Trie, Walk};
+use super::user::AccountId;
 
 /// A subscription.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +85,6 @@ impl Linked for Group {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Router {
     trie: Trie,
-    root: u32,
     seed: u64,
     random: u64,
     subscriptions: Pool,
@@ -102,6 +102,8 @@ pub(super) struct Router {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'b> {
     pub(super) client: u32,
+    /// Whose subjects are meant.
+    pub(super) account: AccountId,
     pub(super) subject: &'b [u8],
     pub(super) queue: Option<&'b [u8]>,
     pub(super) sid: &'b [u8],
@@ -126,7 +128,6 @@ impl Router {
     pub(super) const fn new(seed: u64) -> Self {
         Self {
             trie: Trie::new(seed),
-            root: NONE,
             seed: seed.rotate_left(32),
             // Xorshift must not start at zero.
             random: seed | 1,
@@ -165,10 +166,11 @@ impl Router {
     /// The first table that is too full for `request`.
     pub(super) fn short_of(&self, tables: &Tables<'_>, request: Request<'_>) -> Option<Table> {
         let (mut nodes, mut chunks) = (0, Text::<11>::chunks(request.sid));
-        if self.root == NONE {
+        let root = root(tables, request.account);
+        if root == NONE {
             nodes += 1;
         }
-        let fork = self.trie.fork(tables, self.root, request.subject);
+        let fork = self.trie.fork(tables, root, request.subject);
         let (missing, long) = fork.needs();
         nodes += missing;
         chunks += long;
@@ -180,6 +182,7 @@ impl Router {
             chunks += Text::<15>::chunks(name);
         }
         [
+            (Table::Accounts, tables.accounts.len(), (request.account.index() as usize).saturating_add(1)),
             (Table::Nodes, self.trie.room(tables), nodes),
             (Table::Subscriptions, self.subscriptions.room(tables.subscriptions.len()), 1),
             (Table::Groups, self.groups.room(tables.groups.len()), groups),
@@ -197,11 +200,13 @@ impl Router {
         request: Request<'_>,
         first: &mut u32,
     ) -> Option<u32> {
-        if self.root == NONE {
-            self.root = self.trie.root(tables)?;
+        let Request { client, account, subject, queue, sid } = request;
+        let mut root = root(tables, account);
+        if root == NONE {
+            root = self.trie.root(tables)?;
+            at_mut(tables.accounts, account.index())?.root = root;
         }
-        let Request { client, subject, queue, sid } = request;
-        let fork: Fork<'_> = self.trie.fork(tables, self.root, subject);
+        let fork: Fork<'_> = self.trie.fork(tables, root, subject);
         let node = self.trie.extend(tables, &mut self.chunks, &fork)?;
         let group = match queue {
             Some(name) => self.join(tables, name)?,
@@ -295,8 +300,8 @@ impl Router {
     }
 
     /// Begins the way of a message.
-    pub(super) fn route(&self, subject: &[u8]) -> Route {
-        Route { walk: Walk::new(self.root, subject), next: NONE }
+    pub(super) fn route(&self, tables: &Tables<'_>, account: AccountId, subject: &[u8]) -> Route {
+        Route { walk: Walk::new(root(tables, account), subject), next: NONE }
     }
 
     /// The next subscription that matches, in no order that anyone may rely on. Until it answers `None`
@@ -365,6 +370,11 @@ impl Router {
         slot.met = 0;
         Some(core::mem::replace(&mut slot.chosen, NONE))
     }
+}
+
+/// Where the account's subjects begin; [`NONE`] before the first one.
+fn root(tables: &Tables<'_>, account: AccountId) -> u32 {
+    at(tables.accounts, account.index()).map_or(NONE, |slot| slot.root)
 }
 
 /// A number below `bound`, each as likely (but for 2^-32).

@@ -1,13 +1,14 @@
 //! One input's way through the broker.
 
-use lunix_proto::nats::{ClientOp, Publish, subject};
+use lunix_proto::nats::{ClientOp, Connect, Publish, subject};
 
-use super::client::{Client, ClientId, Peer, State, Wishes};
+use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
 use super::delivery::{self, Delivery};
 use super::memory::{Memory, Table, Tables};
 use super::pool::{NONE, at, at_mut};
 use super::router::{Request, Route, Subscription};
+use super::user::AccountId;
 use super::{Action, Broker, Input, Machine, Reason};
 use crate::time::Instant;
 
@@ -18,12 +19,14 @@ pub enum Progress {
     Consumed(usize),
     /// Nothing is done with; there must be so many bytes before another try makes sense.
     Needs(usize),
+    /// Nothing is done with before [`Action::Authenticate`] is answered; it makes no sense to read on.
+    Waits,
 }
 
 /// The broker while it answers one input.
 #[derive(Debug)]
 pub struct Turn<'t, M> {
-    broker: &'t mut Broker<M>,
+    pub(super) broker: &'t mut Broker<M>,
     now: Instant,
     /// The consumed bytes of a whole operation.
     operation: &'t [u8],
@@ -32,6 +35,8 @@ pub struct Turn<'t, M> {
     lines: [Option<(ClientId, Control<'t>)>; 2],
     closing: Option<(ClientId, Reason)>,
     message: Option<Passage<'t>>,
+    /// Whom the driver has to find out about.
+    pub(super) asking: Option<(ClientId, Connect<'t>)>,
     /// The slot that a `Tick` looks at next.
     scan: u32,
 }
@@ -39,7 +44,9 @@ pub struct Turn<'t, M> {
 /// A message on its way.
 #[derive(Clone, Copy, Debug)]
 struct Passage<'t> {
-    from: ClientId,
+    /// The publisher; [`NONE`] is the server itself.
+    from: u32,
+    account: AccountId,
     publish: Publish<'t>,
     route: Route,
     stage: Stage,
@@ -50,6 +57,8 @@ struct Passage<'t> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// To the driver.
+    Request,
     /// To every plain subscription that matches, while queue groups choose.
     Plain,
     /// To the chosen members.
@@ -66,6 +75,8 @@ enum Step<'t> {
     Deliver(Publish<'t>, u32, ClientId, bool),
     NoResponders(Publish<'t>, u32, ClientId),
     Close(ClientId, Reason),
+    Authenticate(ClientId, Connect<'t>),
+    Request(ClientId, AccountId, Publish<'t>),
 }
 
 /// Replies that stand for what only servers may answer: exports of services, JetStream, gateways.
@@ -81,6 +92,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             lines: [None; 2],
             closing: None,
             message: None,
+            asking: None,
             scan: NONE,
         };
         match input {
@@ -88,6 +100,13 @@ impl<'t, M: Memory> Turn<'t, M> {
             Input::Flushed { client, left } => turn.flushed(client, left),
             Input::Opened { client, peer } => turn.opened(client, peer),
             Input::Closed { client } => turn.closed(client),
+            Input::Admitted { client, user } => turn.admitted(client, user),
+            Input::Refused { client, reason } => turn.refused(client, reason),
+            Input::Publish { account, subject, reply, header_len, body } => {
+                turn.operation = body;
+                let body = body.get(..body.len().saturating_sub(2)).unwrap_or_default();
+                turn.send(NONE, account, Publish { subject, reply, header_len, body });
+            }
             Input::Tick => {
                 turn.broker.machine.deadline = None;
                 turn.scan = 0;
@@ -106,6 +125,11 @@ impl<'t, M: Memory> Turn<'t, M> {
     pub fn poll(&mut self) -> Option<Action<'_>> {
         let step = self.step()?;
         Some(match step {
+            Step::Request(client, account, Publish { subject, reply, body, header_len }) => {
+                let payload = body.get(header_len..).unwrap_or_default();
+                Action::Request { client, account, subject, reply, payload }
+            }
+            Step::Authenticate(client, connect) => Action::Authenticate { client, connect },
             Step::Send(to, line) => Action::Send { to, line },
             Step::Close(client, reason) => Action::Close { client, reason },
             Step::Deliver(publish, subscription, to, with_header) => {
@@ -146,6 +170,9 @@ impl<'t, M: Memory> Turn<'t, M> {
                     None => self.message = None,
                 }
             }
+            if let Some((client, connect)) = self.asking.take() {
+                return Some(Step::Authenticate(client, connect));
+            }
             if let Some((client, reason)) = self.closing.take() {
                 self.broker.machine.close(&mut self.broker.memory.tables(), client, reason);
                 return Some(Step::Close(client, reason));
@@ -157,13 +184,13 @@ impl<'t, M: Memory> Turn<'t, M> {
         }
     }
 
-    fn line(&mut self, to: ClientId, line: Control<'t>) {
+    pub(super) fn line(&mut self, to: ClientId, line: Control<'t>) {
         if let Some(place) = self.lines.iter_mut().find(|place| place.is_none()) {
             *place = Some((to, line));
         }
     }
 
-    fn close(&mut self, client: ClientId, reason: Reason) {
+    pub(super) fn close(&mut self, client: ClientId, reason: Reason) {
         self.closing = Some((client, reason));
     }
 
@@ -249,6 +276,15 @@ impl<'t, M: Memory> Turn<'t, M> {
             return;
         };
         slot.heard = self.now;
+        match slot.admission {
+            Admission::Known => {}
+            Admission::Asked => {
+                self.progress = Progress::Waits;
+                return;
+            }
+            Admission::Stranger if bytes.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'C')) => {}
+            Admission::Stranger => return self.refused(client, Reason::Authentication),
+        }
         match slot.decoder.decode(bytes) {
             Ok(Some((op, len))) => {
                 self.progress = Progress::Consumed(len);
@@ -272,13 +308,10 @@ impl<'t, M: Memory> Turn<'t, M> {
             // A body with headers from a client that has not said it knows them: closed without a word.
             ClientOp::HPub(_) if !wishes.headers => self.close(client, Reason::Protocol),
             ClientOp::HPub(publish) => self.publish(client, wishes, publish),
-            ClientOp::Sub { subject, queue, sid } => {
-                let request = Request { client: client.index(), subject, queue, sid };
-                match self.subscribe(request) {
-                    Ok(()) => self.ok(client, wishes),
-                    Err(error) => self.line(client, Control::Error(error)),
-                }
-            }
+            ClientOp::Sub { subject, queue, sid } => match self.subscribe(client, subject, queue, sid) {
+                Ok(()) => self.ok(client, wishes),
+                Err(error) => self.line(client, Control::Error(error)),
+            },
             ClientOp::Unsub { sid, max } => {
                 self.unsubscribe(client, sid, max);
                 self.ok(client, wishes);
@@ -295,42 +328,10 @@ impl<'t, M: Memory> Turn<'t, M> {
         }
     }
 
-    fn ok(&mut self, client: ClientId, wishes: Wishes) {
+    pub(super) fn ok(&mut self, client: ClientId, wishes: Wishes) {
         if wishes.verbose {
             self.line(client, Control::Ok);
         }
-    }
-
-    fn connect(&mut self, client: ClientId, wishes: Wishes, json: &'t [u8]) {
-        let mut connect = wishes.as_connect();
-        if connect.apply(json).is_err() {
-            return self.close(client, Reason::Protocol);
-        }
-        let headers = connect.headers && self.broker.machine.limits.headers;
-        let refusal = if !(0..=1).contains(&connect.protocol) {
-            Some(ErrorText::ClientProtocol)
-        } else if connect.no_responders && !headers {
-            Some(ErrorText::NoRespondersNeedHeaders)
-        } else {
-            None
-        };
-        if let Some(text) = refusal {
-            self.line(client, Control::Error(text));
-            return self.close(client, Reason::Connect);
-        }
-        let wishes = Wishes {
-            verbose: connect.verbose,
-            pedantic: connect.pedantic,
-            echo: connect.echo,
-            headers,
-            no_responders: connect.no_responders,
-            async_info: connect.protocol == 1,
-        };
-        if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
-            slot.wishes = wishes;
-            slot.connected = true;
-        }
-        self.ok(client, wishes);
     }
 
     fn ping(&mut self, client: ClientId) {
@@ -347,9 +348,6 @@ impl<'t, M: Memory> Turn<'t, M> {
     }
 
     fn publish(&mut self, client: ClientId, wishes: Wishes, publish: Publish<'t>) {
-        let machine = &mut self.broker.machine;
-        machine.statistics.in_messages += 1;
-        machine.statistics.in_bytes += publish.body.len() as u64;
         if wishes.pedantic && !subject::is_literal(publish.subject) {
             // nats-server says so, and delivers all the same.
             self.line(client, Control::Error(ErrorText::InvalidPublishSubject));
@@ -361,16 +359,34 @@ impl<'t, M: Memory> Turn<'t, M> {
             return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));
         }
         self.ok(client, wishes);
-        let route = self.broker.machine.router.route(publish.subject);
-        self.message =
-            Some(Passage { from: client, publish, route, stage: Stage::Plain, delivered: false, held: None });
+        let account = at(self.broker.memory.tables().clients, client.index())
+            .map_or(AccountId::GLOBAL, |slot| slot.account);
+        self.send(client.index(), account, publish);
     }
 
-    fn subscribe(&mut self, request: Request<'t>) -> Result<(), ErrorText<'t>> {
+    /// Begins a message's way.
+    fn send(&mut self, from: u32, account: AccountId, publish: Publish<'t>) {
+        let Broker { memory, machine } = &mut *self.broker;
+        machine.statistics.in_messages += 1;
+        machine.statistics.in_bytes += publish.body.len() as u64;
+        let served = publish.subject.starts_with(b"$SYS.REQ.") && memory.serves(account, publish.subject);
+        let stage = if served { Stage::Request } else { Stage::Plain };
+        let route = machine.router.route(&memory.tables(), account, publish.subject);
+        self.message = Some(Passage { from, account, publish, route, stage, delivered: served, held: None });
+    }
+
+    fn subscribe(
+        &mut self,
+        client: ClientId,
+        subject: &'t [u8],
+        queue: Option<&'t [u8]>,
+        sid: &'t [u8],
+    ) -> Result<(), ErrorText<'t>> {
         let Broker { memory, machine } = &mut *self.broker;
         let mut tables = memory.tables();
-        let Some(slot) = at(tables.clients, request.client) else { return Ok(()) };
-        if slot.subscriptions >= machine.limits.subscriptions {
+        let Some(slot) = at(tables.clients, client.index()) else { return Ok(()) };
+        let request = Request { client: client.index(), account: slot.account, subject, queue, sid };
+        if slot.subscriptions >= slot.subscriptions_max {
             return Err(ErrorText::Subscriptions);
         }
         if !subject::is_pattern(request.subject) {
@@ -426,6 +442,11 @@ impl<'t, M: Memory> Turn<'t, M> {
             self.close(client, Reason::WriteDeadline);
             return true;
         }
+        if slot.until.is_some_and(|until| until <= self.now) {
+            let known = slot.admission == Admission::Known;
+            self.refused(client, if known { Reason::Expired } else { Reason::AuthenticationTimeout });
+            return true;
+        }
         if slot.ping_at.is_some_and(|at| at <= self.now)
             && let Some(interval) = slot.ping_interval(&machine.limits)
         {
@@ -460,9 +481,13 @@ impl<M: Memory> Broker<M> {
         }
         let Self { memory, machine } = self;
         let mut tables = memory.tables();
-        let publisher = passage.from.index();
-        let wishes = at(tables.clients, publisher)?.wishes;
+        let publisher = passage.from;
+        let wishes = at(tables.clients, publisher).map_or(Wishes::UNSAID, |slot| slot.wishes);
         let subject = passage.publish.subject;
+        if passage.stage == Stage::Request {
+            passage.stage = Stage::Plain;
+            return Some(Step::Request(ClientId::new(publisher), passage.account, passage.publish));
+        }
         while passage.stage == Stage::Plain {
             let Some(found) = machine.router.next(&tables, &mut passage.route, subject) else {
                 passage.stage = Stage::Queues;
@@ -485,7 +510,7 @@ impl<M: Memory> Broker<M> {
             let Some(subscription) = machine.router.choice(&mut tables) else {
                 passage.stage = match passage.publish.reply {
                     Some(reply) if wishes.no_responders && !passage.delivered => {
-                        passage.route = machine.router.route(reply);
+                        passage.route = machine.router.route(&tables, passage.account, reply);
                         Stage::NoResponders
                     }
                     _ => Stage::Over,
@@ -501,7 +526,8 @@ impl<M: Memory> Broker<M> {
             let reply = passage.publish.reply.unwrap_or_default();
             while let Some(found) = machine.router.next(&tables, &mut passage.route, reply) {
                 if found.client == publisher && found.group.is_none() {
-                    return Some(Step::NoResponders(passage.publish, found.subscription, passage.from));
+                    let to = ClientId::new(publisher);
+                    return Some(Step::NoResponders(passage.publish, found.subscription, to));
                 }
             }
         }
@@ -571,5 +597,5 @@ fn welcome(slot: &Client, connected: bool) -> Welcome {
         Peer::Tcp(address) => Some(address.ip().to_canonical()),
         Peer::Local => None,
     };
-    Welcome { client_id: slot.number, client_ip, connected }
+    Welcome { client_id: slot.number, client_ip, connected, account: slot.account }
 }

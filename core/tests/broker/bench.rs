@@ -1,8 +1,8 @@
 //! A driver without a network: what clients sent and got, as text.
 
 use lunix_core::broker::{
-    Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress, Reason,
-    Subscription, Table, Tables,
+    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress,
+    Reason, Subscription, Table, Tables, User, UserId,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::json::Str;
@@ -16,8 +16,11 @@ pub(crate) struct Growing {
     groups: Vec<Group>,
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
+    accounts: Vec<Account>,
     /// The most slots that a table may have; 0 for no limit.
     most: usize,
+    /// Whom [`UserId`]s mean.
+    pub(crate) users: Vec<Option<User<'static>>>,
 }
 
 impl Memory for Growing {
@@ -28,7 +31,12 @@ impl Memory for Growing {
             groups: &mut self.groups,
             chunks: &mut self.chunks,
             clients: &mut self.clients,
+            accounts: &mut self.accounts,
         }
+    }
+
+    fn user(&self, user: UserId) -> Option<User<'_>> {
+        *self.users.get(user.index() as usize)?
     }
 
     fn grow(&mut self, table: Table) -> bool {
@@ -48,6 +56,7 @@ impl Memory for Growing {
             Table::Groups => longer(&mut self.groups, Group::EMPTY, self.most),
             Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY, self.most),
             Table::Clients => longer(&mut self.clients, Client::EMPTY, self.most),
+            Table::Accounts => longer(&mut self.accounts, Account::EMPTY, self.most),
         }
     }
 }
@@ -66,6 +75,10 @@ pub(crate) struct Bench<M = Growing> {
     unread: Vec<Vec<u8>>,
     got: Vec<Vec<u8>>,
     closed: Vec<Option<Reason>>,
+    /// Answers to [`Action::Authenticate`], which knows users by their number for a name.
+    answers: Vec<(ClientId, Option<UserId>)>,
+    /// The answers come only with [`Bench::answer`].
+    pub(crate) later: bool,
 }
 
 pub(crate) const SILENT: &str =
@@ -80,7 +93,15 @@ impl Bench {
 impl<M: Memory> Bench<M> {
     pub(crate) fn with_memory(memory: M, limits: Limits) -> Self {
         let broker = Broker::new(memory, limits, 0x5eed);
-        Self { broker, now: Instant::from_micros(1), unread: vec![], got: vec![], closed: vec![] }
+        Self {
+            broker,
+            now: Instant::from_micros(1),
+            unread: vec![],
+            got: vec![],
+            closed: vec![],
+            answers: vec![],
+            later: false,
+        }
     }
 
     /// A new connection that has read its `INFO` and said nothing.
@@ -125,6 +146,10 @@ impl<M: Memory> Bench<M> {
                     self.unread[index] = unread;
                     return;
                 }
+                Progress::Waits => {
+                    self.unread[index] = unread;
+                    return;
+                }
             }
         }
     }
@@ -138,6 +163,17 @@ impl<M: Memory> Bench<M> {
             text += &format!("<{reason}>");
         }
         text
+    }
+
+    /// Answers who they are, of whom the broker has asked that.
+    pub(crate) fn answer(&mut self) {
+        for (client, user) in std::mem::take(&mut self.answers) {
+            match user {
+                Some(user) => self.input(Input::Admitted { client, user }),
+                None => self.input(Input::Refused { client, reason: Reason::Authentication }),
+            };
+            self.bytes(client, b"");
+        }
     }
 
     pub(crate) fn close(&mut self, client: ClientId) {
@@ -201,6 +237,11 @@ impl<M: Memory> Bench<M> {
                     got.extend_from_slice(&buffer[..written]);
                     got.extend_from_slice(delivery.body());
                 }
+                Action::Authenticate { client, connect } => {
+                    let name = connect.user.as_plain().and_then(|name| name.parse().ok()).map(UserId::new);
+                    self.answers.push((client, name));
+                }
+                Action::Request { .. } => {}
                 Action::Close { client, reason } => {
                     assert_eq!(self.closed[client.index() as usize].replace(reason), None, "closed twice");
                     closed.push(client);
@@ -211,6 +252,9 @@ impl<M: Memory> Bench<M> {
         let progress = turn.progress();
         for client in closed {
             self.input(Input::Closed { client });
+        }
+        if !self.later {
+            self.answer();
         }
         progress
     }

@@ -237,6 +237,8 @@ static SMALL: std::sync::Mutex<lunix_core::broker::Broker<Small>> =
             ping_interval: None,
             ping_max: 2,
             headers: true,
+            authenticate: false,
+            auth_timeout: Duration::from_secs(2),
         },
         7,
     ));

@@ -88,7 +88,7 @@ fn the_first_ping_after_connect_brings_info_to_those_who_understand() {
     bench.say(client, "CONNECT {\"verbose\":false,\"protocol\":1}\nPING");
     let got = bench.got(client);
     assert!(got.starts_with("PONG\nINFO {\"server_id\":\"ID\""), "{got}");
-    assert!(got.ends_with(",\"connect_info\":true,\"remote_account\":\"$G\"} \n"), "{got}");
+    assert!(got.ends_with(",\"connect_info\":true,\"remote_account\":\"$G\"}\n"), "{got}");
     bench.say(client, "PING");
     assert_eq!(bench.got(client), "PONG\n");
     dialogue(&[QUIET, ("PING", "PONG\n")]);

@@ -63,7 +63,7 @@ impl Real {
             let unread = std::mem::take(&mut self.unread[index]);
             match self.input(Input::Received { client: ClientId::new(client), bytes: &unread }) {
                 Progress::Consumed(length) => self.unread[index] = unread[length..].to_vec(),
-                Progress::Needs(_) => {
+                Progress::Needs(_) | Progress::Waits => {
                     self.unread[index] = unread;
                     return;
                 }
@@ -93,6 +93,7 @@ impl Real {
                     to.extend(&space[..written]);
                     to.extend(delivery.body());
                 }
+                Action::Authenticate { .. } | Action::Request { .. } => {}
                 Action::Close { client, .. } => {
                     assert_eq!(client.index(), 0, "the observer breaks no rule");
                     self.closing = true;

@@ -53,6 +53,10 @@ pub struct Info<'b> {
     pub ldm: bool,
     /// The server has JetStream.
     pub jetstream: bool,
+    /// It is the `INFO` that answers a client's `CONNECT`.
+    pub connect_info: bool,
+    /// The account that the client is in.
+    pub remote_account: Str<'b>,
 }
 
 /// A list of addresses, each `host:port`.
@@ -157,5 +161,5 @@ json_object!(
     Info,
     always: server_id server_name version proto host port headers max_payload,
     unless_empty: client_id client_ip auth_required tls_required tls_available tls_verify nonce connect_urls cluster
-        ldm jetstream
+        ldm jetstream connect_info remote_account
 );

@@ -1,6 +1,6 @@
 //! The broker's tables as vectors that grow by an eighth.
 
-use lunix_core::broker::{Chunk, Client, Group, Memory, Node, Subscription, Table, Tables};
+use lunix_core::broker::{Account, Chunk, Client, Group, Memory, Node, Subscription, Table, Tables};
 
 /// Tables as long as they have to be.
 #[derive(Debug, Default)]
@@ -10,6 +10,7 @@ pub(super) struct Growing {
     groups: Vec<Group>,
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
+    accounts: Vec<Account>,
 }
 
 impl Memory for Growing {
@@ -20,6 +21,7 @@ impl Memory for Growing {
             groups: &mut self.groups,
             chunks: &mut self.chunks,
             clients: &mut self.clients,
+            accounts: &mut self.accounts,
         }
     }
 
@@ -30,6 +32,7 @@ impl Memory for Growing {
             Table::Groups => longer(&mut self.groups, Group::EMPTY),
             Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY),
             Table::Clients => longer(&mut self.clients, Client::EMPTY),
+            Table::Accounts => longer(&mut self.accounts, Account::EMPTY),
         }
     }
 }

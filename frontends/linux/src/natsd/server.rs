@@ -224,6 +224,7 @@ impl Server {
                     needed = len;
                     break;
                 }
+                Progress::Waits => break,
             }
         }
         if let Some(connection) = self.wires.connection(index) {
@@ -390,6 +391,8 @@ impl Wires {
                 });
                 self.soil(to.index());
             }
+            // Nobody is asked who it is, and nothing is served, as long as nothing sets what these come of.
+            Action::Authenticate { .. } | Action::Request { .. } => {}
             Action::Close { client, reason } => {
                 if let Some(connection) = self.connection(client.index()) {
                     connection.closed = true;
