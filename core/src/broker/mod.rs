@@ -22,6 +22,7 @@
 
 mod account;
 mod admission;
+mod change;
 mod client;
 mod control;
 mod delivery;
@@ -112,6 +113,13 @@ pub enum Input<'b> {
         /// Header block, payload, CR LF.
         body: &'b [u8],
     },
+    /// The limits are others from now on. Clients beyond the new number of connections are closed.
+    Limits {
+        /// All of them.
+        limits: Limits,
+    },
+    /// What `INFO` says has changed; who understands that is told.
+    Inform,
     /// The time of [`Broker::next_deadline`] has come.
     Tick,
 }
@@ -314,7 +322,8 @@ impl<M: Memory> Broker<M> {
     /// Tells the broker what happened. The turn must be polled until it answers `None`; what a turn that is
     /// dropped earlier has not said is never said.
     ///
-    /// Its actions: at most three, and one more for each receiver of a message or each client at a `Tick`.
+    /// Its actions: at most three, and one more for each receiver of a message, or two for each client where the
+    /// input is about all of them.
     pub fn handle<'t>(&'t mut self, now: Instant, input: Input<'t>) -> Turn<'t, M> {
         self.machine.settle(&mut self.memory.tables());
         Turn::new(self, now, input)

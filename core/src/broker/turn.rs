@@ -2,6 +2,7 @@
 
 use lunix_proto::nats::{ClientOp, Connect, Publish, subject};
 
+use super::change::Look;
 use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
 use super::delivery::{self, Delivery};
@@ -27,7 +28,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Turn<'t, M> {
     pub(super) broker: &'t mut Broker<M>,
-    now: Instant,
+    pub(super) now: Instant,
     /// The consumed bytes of a whole operation.
     operation: &'t [u8],
     progress: Progress,
@@ -37,8 +38,9 @@ pub struct Turn<'t, M> {
     message: Option<Passage<'t>>,
     /// Whom the driver has to find out about.
     pub(super) asking: Option<(ClientId, Connect<'t>)>,
-    /// The slot that a `Tick` looks at next.
+    /// The slot of the client that is looked at next, and why.
     scan: u32,
+    look: Look,
 }
 
 /// A message on its way.
@@ -94,6 +96,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             message: None,
             asking: None,
             scan: NONE,
+            look: Look::Deadlines,
         };
         match input {
             Input::Received { client, bytes } => turn.received(client, bytes),
@@ -107,9 +110,11 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let body = body.get(..body.len().saturating_sub(2)).unwrap_or_default();
                 turn.send(NONE, account, Publish { subject, reply, header_len, body });
             }
+            Input::Limits { limits } => turn.set_limits(limits),
+            Input::Inform => turn.look_at_all(Look::Inform),
             Input::Tick => {
                 turn.broker.machine.deadline = None;
-                turn.scan = 0;
+                turn.look_at_all(Look::Deadlines);
             }
         }
         turn
@@ -182,6 +187,10 @@ impl<'t, M: Memory> Turn<'t, M> {
                 return None;
             }
         }
+    }
+
+    pub(super) fn look_at_all(&mut self, look: Look) {
+        (self.scan, self.look) = (0, look);
     }
 
     pub(super) fn line(&mut self, to: ClientId, line: Control<'t>) {
@@ -425,27 +434,35 @@ impl<'t, M: Memory> Turn<'t, M> {
         }
     }
 
-    /// Looks at one client after a `Tick`; answers whether there was one.
+    /// Looks at one client; answers whether there was one.
     fn look_at_next(&mut self) -> bool {
         if self.scan >= self.broker.machine.high {
             return false;
         }
         let client = ClientId::new(self.scan);
         self.scan += 1;
+        match self.look {
+            Look::Deadlines => self.look_at_deadlines(client),
+            Look::Limits => self.limit(client),
+            Look::Inform => self.inform(client),
+        }
+        true
+    }
+
+    fn look_at_deadlines(&mut self, client: ClientId) {
         let tables = self.broker.memory.tables();
         let machine = &mut self.broker.machine;
         let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
         else {
-            return true;
+            return;
         };
         if slot.stalled.is_some_and(|since| since + machine.limits.write_deadline <= self.now) {
-            self.close(client, Reason::WriteDeadline);
-            return true;
+            return self.close(client, Reason::WriteDeadline);
         }
         if slot.until.is_some_and(|until| until <= self.now) {
             let known = slot.admission == Admission::Known;
             self.refused(client, if known { Reason::Expired } else { Reason::AuthenticationTimeout });
-            return true;
+            return;
         }
         if slot.ping_at.is_some_and(|at| at <= self.now)
             && let Some(interval) = slot.ping_interval(&machine.limits)
@@ -455,21 +472,18 @@ impl<'t, M: Memory> Turn<'t, M> {
                 slot.ping_at = Some(quiet);
             } else if slot.pings_out >= machine.limits.ping_max {
                 self.line(client, Control::Error(ErrorText::Stale));
-                self.close(client, Reason::Stale);
-                return true;
+                return self.close(client, Reason::Stale);
             } else {
                 slot.pinged = true;
                 slot.pings_out += 1;
                 slot.ping_at = Some(self.now + interval);
                 let deadline = slot.deadline(&machine.limits);
                 machine.note(deadline);
-                self.line(client, Control::Ping);
-                return true;
+                return self.line(client, Control::Ping);
             }
         }
         let deadline = slot.deadline(&machine.limits);
         machine.note(deadline);
-        true
     }
 }
 
@@ -592,7 +606,7 @@ fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
     clients.max_by_key(|(_, slot)| slot.pending).map(|(index, _)| ClientId::new(index))
 }
 
-fn welcome(slot: &Client, connected: bool) -> Welcome {
+pub(super) fn welcome(slot: &Client, connected: bool) -> Welcome {
     let client_ip = match slot.peer {
         Peer::Tcp(address) => Some(address.ip().to_canonical()),
         Peer::Local => None,

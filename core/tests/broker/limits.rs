@@ -262,3 +262,43 @@ fn static_memory_of_a_microcontroller() {
     }
     assert_eq!(broker.statistics().subscriptions, 64);
 }
+
+#[test]
+fn new_limits_are_for_those_who_are_there() {
+    let mut bench = Bench::new(Limits::default());
+    let clients = [bench.connect(), bench.connect(), bench.connect()];
+    assert_eq!(bench.broker.next_deadline(), None);
+    let limits = Limits {
+        connections: 2,
+        payload: 4,
+        ping_interval: Some(Duration::from_secs(1)),
+        ..Limits::default()
+    };
+    bench.input(Input::Limits { limits });
+    let closed = "-ERR 'maximum connections exceeded'\n<Maximum Connections Exceeded>";
+    assert_eq!(clients.map(|client| bench.got(client)), [closed, "", ""]);
+    bench.close(clients[0]);
+    assert_eq!(bench.broker.next_deadline(), Some(bench.now + Duration::from_secs(1)));
+    bench.say(clients[1], "PUB a 5\n01234");
+    assert_eq!(bench.got(clients[1]), "-ERR 'Maximum Payload Violation'\n<Protocol Violation>");
+    bench.input(Input::Limits { limits: Limits::default() });
+    bench.say(clients[2], "PUB a 5\n01234\nPING");
+    assert_eq!(bench.got(clients[2]), "PONG\n");
+    assert_eq!(bench.broker.statistics().connections, 1);
+}
+
+#[test]
+fn who_understands_it_hears_what_is_new() {
+    let mut bench = Bench::new(Limits::default());
+    let [old, silent, new] = [bench.connect(), bench.open(), bench.open()];
+    bench.say(new, r#"CONNECT {"verbose":false,"protocol":1}"#);
+    bench.input(Input::Inform);
+    // Before its first PING a client is not told: it gets what is new with the PONG.
+    assert_eq!([old, silent, new].map(|client| bench.got(client)), ["", "", ""]);
+    bench.say(new, "PING");
+    assert!(bench.got(new).starts_with("PONG\nINFO {"));
+    bench.input(Input::Inform);
+    assert_eq!([old, silent].map(|client| bench.got(client)), ["", ""]);
+    let info = bench.got(new);
+    assert!(info.starts_with("INFO {") && !info.contains("connect_info"), "{info}");
+}

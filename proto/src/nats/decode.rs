@@ -111,6 +111,11 @@ impl ClientDecoder {
         Self { scanner: Scanner::new(limits) }
     }
 
+    /// Other limits, from the next control line on.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.scanner.limits = limits;
+    }
+
     /// Decodes the operation that `bytes` begins with and says how long it is.
     ///
     /// `bytes` starts at the first byte not yet consumed. After `None` the next call must pass the same bytes

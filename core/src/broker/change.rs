@@ -1,0 +1,64 @@
+//! What changes for everybody at once: limits, and what `INFO` says.
+
+use lunix_proto::nats::Limits as DecoderLimits;
+
+use super::client::{ClientId, State};
+use super::control::{Control, ErrorText};
+use super::memory::Memory;
+use super::pool::at_mut;
+use super::turn::{Turn, welcome};
+use super::{Limits, Reason};
+
+/// Why every client is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its deadlines may have come.
+    Deadlines,
+    /// The limits are new.
+    Limits,
+    /// What `INFO` says is new.
+    Inform,
+}
+
+impl<M: Memory> Turn<'_, M> {
+    /// The limits are these from now on.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.broker.machine.limits = limits;
+        self.look_at_all(Look::Limits);
+    }
+
+    /// Gives a client the new limits; closes it if there are too many of them.
+    pub(super) fn limit(&mut self, client: ClientId) {
+        let machine = &mut self.broker.machine;
+        let limits = &machine.limits;
+        if machine.statistics.connections > limits.connections {
+            self.line(client, Control::Error(ErrorText::Connections));
+            return self.close(client, Reason::Connections);
+        }
+        let tables = self.broker.memory.tables();
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return;
+        };
+        slot.decoder.set_limits(DecoderLimits { control_line: limits.control_line, payload: limits.payload });
+        slot.wishes.headers &= limits.headers;
+        slot.ping_at = slot.ping_interval(limits).map(|interval| {
+            let at = self.now + interval;
+            slot.ping_at.map_or(at, |before| before.min(at))
+        });
+        let deadline = slot.deadline(limits);
+        machine.note(deadline);
+    }
+
+    /// Says `INFO` to a client that understands it at any time. Who has not said `PING` yet gets one after that.
+    pub(super) fn inform(&mut self, client: ClientId) {
+        let tables = self.broker.memory.tables();
+        if let Some(slot) = at_mut(tables.clients, client.index())
+            && slot.state == State::Open
+            && slot.informed
+        {
+            let welcome = welcome(slot, false);
+            self.line(client, Control::Info(welcome));
+        }
+    }
+}
