@@ -6,6 +6,7 @@ use lunix_proto::nats::{ClientDecoder, Connect, Limits as DecoderLimits};
 
 use super::limits::Limits;
 use super::pool::NONE;
+use super::status::Traffic;
 use super::user::AccountId;
 use crate::time::{Duration, Instant};
 
@@ -70,7 +71,14 @@ pub struct Client {
     pub(super) pending: usize,
     /// Since when it has taken none of them.
     pub(super) stalled: Option<Instant>,
+    /// What it has sent and was sent.
+    pub(super) traffic: Traffic,
+    pub(super) opened: Instant,
     pub(super) heard: Instant,
+    /// When it was last asked whether it is there, as long as it has not answered.
+    pub(super) asked: Option<Instant>,
+    /// How long its last answer took.
+    pub(super) rtt: Option<Duration>,
     pub(super) ping_at: Option<Instant>,
     pub(super) pings_out: u8,
     /// It has been asked at all.
@@ -170,7 +178,11 @@ impl Client {
         subscriptions_max: 0,
         pending: 0,
         stalled: None,
+        traffic: Traffic::NONE,
+        opened: Instant::from_micros(0),
         heard: Instant::from_micros(0),
+        asked: None,
+        rtt: None,
         ping_at: None,
         pings_out: 0,
         pinged: false,
@@ -185,6 +197,7 @@ impl Client {
             decoder: ClientDecoder::new(decoder_limits),
             peer,
             number,
+            opened: now,
             heard: now,
             subscriptions_max: limits.subscriptions,
             ..Self::EMPTY

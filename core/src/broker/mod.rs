@@ -30,6 +30,7 @@ mod limits;
 mod memory;
 mod pool;
 mod router;
+mod status;
 mod text;
 mod trie;
 mod turn;
@@ -42,6 +43,7 @@ pub use delivery::Delivery;
 pub use limits::Limits;
 pub use memory::{Arrays, Memory, Table, Tables};
 pub use router::{Group, Subscription};
+pub use status::{ClientStatus, Queue, SubscriptionId, SubscriptionStatus, Traffic};
 pub use text::Chunk;
 pub use trie::Node;
 pub use turn::{Progress, Turn};
@@ -79,6 +81,11 @@ pub enum Input<'b> {
         client: ClientId,
         /// How many bytes are left to be written.
         left: usize,
+    },
+    /// Somebody wants to know how long a client takes to answer: it is sent a `PING`, unless one is under way.
+    Ask {
+        /// Whom.
+        client: ClientId,
     },
     /// A connection has ended, by its peer's will or by [`Action::Close`]; its number is free.
     Closed {
@@ -231,6 +238,10 @@ pub struct Statistics {
     pub out_bytes: u64,
     /// Connections closed because they were slow.
     pub slow_consumers: u64,
+    /// Connections closed because they did not answer pings.
+    pub stale_connections: u64,
+    /// Subscriptions there have been.
+    pub total_subscriptions: u64,
     /// Connections there have been.
     pub total_connections: u64,
     /// Connections there are.
@@ -307,6 +318,8 @@ impl<M: Memory> Broker<M> {
                 out_messages: 0,
                 out_bytes: 0,
                 slow_consumers: 0,
+                stale_connections: 0,
+                total_subscriptions: 0,
                 total_connections: 0,
                 connections: 0,
                 subscriptions: 0,
@@ -371,6 +384,7 @@ impl Machine {
             slot.state = State::Closing;
             slot.next_closing = core::mem::replace(&mut self.closing, client.index());
             self.statistics.slow_consumers += u64::from(!reason.is_polite());
+            self.statistics.stale_connections += u64::from(reason == Reason::Stale);
             self.statistics.connections = self.statistics.connections.saturating_sub(1);
             self.statistics.pending = self.statistics.pending.saturating_sub(slot.pending);
             slot.pending = 0;

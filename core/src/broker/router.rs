@@ -10,17 +10,17 @@ use super::user::AccountId;
 #[derive(Clone, Copy, Debug)]
 pub struct Subscription {
     link: Link,
-    node: u32,
+    pub(super) node: u32,
     node_next: u32,
     node_before: u32,
     pub(super) client: u32,
-    client_next: u32,
+    pub(super) client_next: u32,
     client_before: u32,
-    group: u32,
+    pub(super) group: u32,
     /// How many messages it gets in its life; 0 if no number was set.
-    max: u32,
+    pub(super) max: u32,
     /// How many it has got, as far as 32 bits count; messages that nobody counts need no more.
-    got: u32,
+    pub(super) got: u32,
     pub(super) sid: Text<11>,
 }
 
@@ -62,7 +62,7 @@ pub struct Group {
     chosen: u32,
     /// The next group that the message has met.
     touched: u32,
-    name: Text<15>,
+    pub(super) name: Text<15>,
 }
 
 impl Group {
@@ -283,6 +283,7 @@ impl Router {
         }
         if let Some(slot) = at_mut(tables.subscriptions, index) {
             slot.sid.release(tables.chunks, &mut self.chunks);
+            slot.client = NONE;
         }
         self.subscriptions.give(tables.subscriptions, index);
         self.leave(tables, gone.group);

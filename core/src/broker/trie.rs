@@ -18,7 +18,7 @@ pub struct Node {
     pub(super) literals: u32,
     /// The first subscription to the subject that ends here.
     pub(super) subscriptions: u32,
-    token: Text<15>,
+    pub(super) token: Text<15>,
 }
 
 impl Node {

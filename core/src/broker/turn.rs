@@ -102,6 +102,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             Input::Received { client, bytes } => turn.received(client, bytes),
             Input::Flushed { client, left } => turn.flushed(client, left),
             Input::Opened { client, peer } => turn.opened(client, peer),
+            Input::Ask { client } => turn.ask(client),
             Input::Closed { client } => turn.closed(client),
             Input::Admitted { client, user } => turn.admitted(client, user),
             Input::Refused { client, reason } => turn.refused(client, reason),
@@ -277,6 +278,17 @@ impl<'t, M: Memory> Turn<'t, M> {
         }
     }
 
+    fn ask(&mut self, client: ClientId) {
+        let tables = self.broker.memory.tables();
+        if let Some(slot) = at_mut(tables.clients, client.index())
+            && slot.state == State::Open
+            && slot.asked.is_none()
+        {
+            slot.asked = Some(self.now);
+            self.line(client, Control::Ping);
+        }
+    }
+
     fn received(&mut self, client: ClientId, bytes: &'t [u8]) {
         self.progress = Progress::Consumed(bytes.len());
         let tables = self.broker.memory.tables();
@@ -299,6 +311,10 @@ impl<'t, M: Memory> Turn<'t, M> {
                 self.progress = Progress::Consumed(len);
                 self.operation = bytes.get(..len).unwrap_or(bytes);
                 let wishes = slot.wishes;
+                if let ClientOp::Pub(publish) | ClientOp::HPub(publish) = op {
+                    slot.traffic.in_messages += 1;
+                    slot.traffic.in_bytes += publish.body.len() as u64;
+                }
                 self.operate(client, wishes, op);
             }
             Ok(None) => self.progress = Progress::Needs(slot.decoder.needed()),
@@ -329,6 +345,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             ClientOp::Pong => {
                 if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
                     slot.pings_out = 0;
+                    slot.rtt = slot.asked.take().map(|asked| self.now.since(asked)).or(slot.rtt);
                 }
             }
             ClientOp::Connect(json) => self.connect(client, wishes, json),
@@ -416,6 +433,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             slot.first = first;
             slot.subscriptions += u32::from(done.is_some());
         }
+        machine.statistics.total_subscriptions += u64::from(done.is_some());
         Ok(())
     }
 
@@ -476,6 +494,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             } else {
                 slot.pinged = true;
                 slot.pings_out += 1;
+                slot.asked = Some(self.now);
                 slot.ping_at = Some(self.now + interval);
                 let deadline = slot.deadline(&machine.limits);
                 machine.note(deadline);
@@ -580,6 +599,8 @@ impl Machine {
         let size = body_len + 2 + delivery::head_len(subject, reply, sid.len(), header_len, body_len);
         let slot = at_mut(tables.clients, client)?;
         slot.pending += size;
+        slot.traffic.out_messages += 1;
+        slot.traffic.out_bytes += body_len as u64;
         self.statistics.pending += size;
         let deliver = Step::Deliver(passage.publish, subscription, to, with_header);
         let mut slow = (slot.pending > self.limits.pending).then_some(to);

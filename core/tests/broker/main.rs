@@ -8,3 +8,4 @@ mod limits;
 mod model;
 mod protocol;
 mod scale;
+mod status;

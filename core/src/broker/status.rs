@@ -1,0 +1,244 @@
+//! What a broker can be asked about its connections and subscriptions. Nothing is copied but numbers.
+
+use lunix_proto::Full;
+
+use super::client::{ClientId, Peer, State};
+use super::control::Sid;
+use super::memory::{Memory, Tables};
+use super::pool::{NONE, at};
+use super::text::Text;
+use super::user::{AccountId, UserId};
+use super::{Broker, Chunk};
+use crate::time::{Duration, Instant};
+
+/// Messages in both directions; their bytes are header blocks and payloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages that the client sent.
+    pub in_messages: u64,
+    /// Their bytes.
+    pub in_bytes: u64,
+    /// Messages that the client was sent.
+    pub out_messages: u64,
+    /// Their bytes.
+    pub out_bytes: u64,
+}
+
+impl Traffic {
+    pub(super) const NONE: Self = Self { in_messages: 0, in_bytes: 0, out_messages: 0, out_bytes: 0 };
+}
+
+/// An open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientStatus {
+    /// Its number in the broker's life, which [`Welcome`](super::Welcome) told it.
+    pub number: u64,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// It has said `CONNECT`.
+    pub connected: bool,
+    /// Who it is, once that is known.
+    pub user: Option<UserId>,
+    /// Where its subjects are.
+    pub account: AccountId,
+    /// When it began.
+    pub opened: Instant,
+    /// When it last said anything.
+    pub heard: Instant,
+    /// How long its last answer to a `PING` took; none as long as it has not been asked, or has not answered.
+    pub rtt: Option<Duration>,
+    /// Bytes that wait for it.
+    pub pending: usize,
+    /// Subscriptions that it has.
+    pub subscriptions: u32,
+    /// What it has sent and was sent.
+    pub traffic: Traffic,
+}
+
+/// Names a subscription to [`Broker::subscription`], as long as there is none of the same name that began later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionId(u32);
+
+impl SubscriptionId {
+    /// The subscription in the slot `index` of [`Tables::subscriptions`].
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// The slot.
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+}
+
+/// A subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriptionStatus<'a> {
+    /// Whose it is.
+    pub client: ClientId,
+    /// What the client calls it.
+    pub sid: Sid<'a>,
+    /// The queue group's name.
+    pub queue: Option<Queue<'a>>,
+    /// Messages that it has got; counting ends at `u32::MAX`.
+    pub messages: u32,
+    /// After how many messages it ends.
+    pub max: Option<u32>,
+    /// The client's next one.
+    pub next: Option<SubscriptionId>,
+    node: u32,
+    nodes: &'a [super::Node],
+}
+
+/// A queue group's name, in pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'a> {
+    text: Text<15>,
+    chunks: &'a [Chunk],
+}
+
+impl Queue<'_> {
+    /// The pieces in order.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.text.parts(self.chunks)
+    }
+}
+
+impl SubscriptionStatus<'_> {
+    /// Writes the subscribed subject.
+    ///
+    /// # Errors
+    /// `out` is too short.
+    pub fn subject(&self, out: &mut [u8]) -> Result<usize, Full> {
+        // From the last token to the first: once to know where it ends, once to write it.
+        let mut len = 0;
+        self.tokens(|token, _| len += token.map_or(1, |(text, _)| text.len()) + 1);
+        let needed = usize::saturating_sub(len, 1);
+        let out = out.get_mut(..needed).ok_or(Full { needed })?;
+        let mut end = needed;
+        self.tokens(|token, wildcard| {
+            let mut put = |from: usize, bytes: &[u8]| {
+                if let Some(place) = out.get_mut(from..from + bytes.len()) {
+                    place.copy_from_slice(bytes);
+                }
+            };
+            let begin = match token {
+                Some((text, chunks)) => {
+                    let begin = end.saturating_sub(text.len());
+                    let mut from = begin;
+                    for part in text.parts(chunks) {
+                        put(from, part);
+                        from += part.len();
+                    }
+                    begin
+                }
+                None => {
+                    let begin = end.saturating_sub(1);
+                    put(begin, wildcard);
+                    begin
+                }
+            };
+            end = begin.saturating_sub(1);
+            if begin > 0 {
+                put(end, b".");
+            }
+        });
+        Ok(needed)
+    }
+
+    /// The tokens from the last to the first: their text, or which wildcard they are.
+    fn tokens<'s>(&'s self, mut each: impl FnMut(Option<(&'s Text<15>, &'s [Chunk])>, &'static [u8])) {
+        let mut index = self.node;
+        while let Some(node) = at(self.nodes, index) {
+            let Some(above) = at(self.nodes, node.parent) else { break };
+            if above.star == index {
+                each(None, b"*");
+            } else if above.tail == index {
+                each(None, b">");
+            } else {
+                each(Some((&node.token, self.sid.chunks)), b"");
+            }
+            index = node.parent;
+        }
+    }
+}
+
+impl<M: Memory> Broker<M> {
+    /// All connections that are open have numbers below this one.
+    pub fn clients_end(&self) -> ClientId {
+        ClientId::new(self.machine.high)
+    }
+
+    /// An open connection.
+    pub fn client(&mut self, client: ClientId) -> Option<ClientStatus> {
+        let tables = self.memory.tables();
+        let slot = at(tables.clients, client.index()).filter(|slot| slot.state == State::Open)?;
+        Some(ClientStatus {
+            number: slot.number,
+            peer: slot.peer,
+            connected: slot.connected,
+            user: (slot.user != NONE).then_some(UserId::new(slot.user)),
+            account: slot.account,
+            opened: slot.opened,
+            heard: slot.heard,
+            rtt: slot.rtt,
+            pending: slot.pending,
+            subscriptions: slot.subscriptions,
+            traffic: slot.traffic,
+        })
+    }
+
+    /// The first of a client's subscriptions, from the latest to the earliest; [`SubscriptionStatus::next`] is the
+    /// next one. Who follows that over several turns must expect subscriptions to end meanwhile.
+    pub fn first_subscription(&mut self, client: ClientId) -> Option<SubscriptionId> {
+        let tables = self.memory.tables();
+        let slot = at(tables.clients, client.index()).filter(|slot| slot.state == State::Open)?;
+        id(slot.first)
+    }
+
+    /// All subscriptions have ids below this one.
+    pub fn subscriptions_end(&mut self) -> SubscriptionId {
+        let len = self.memory.tables().subscriptions.len();
+        SubscriptionId(u32::try_from(len).unwrap_or(NONE))
+    }
+
+    /// A subscription.
+    ///
+    /// ```
+    /// # use lunix_core::broker::*;
+    /// # use lunix_core::time::Instant;
+    /// let mut broker = Broker::new(Arrays::<8, 4, 1, 1, 2>::EMPTY, Limits::default(), 0x5eed);
+    /// let (now, client) = (Instant::from_micros(0), ClientId::new(0));
+    /// let bytes = b"SUB a.*.c workers 7\r\n";
+    /// for input in [Input::Opened { client, peer: Peer::Local }, Input::Received { client, bytes }] {
+    ///     let mut turn = broker.handle(now, input);
+    ///     while turn.poll().is_some() {}
+    /// }
+    /// let first = broker.first_subscription(client).unwrap();
+    /// let subscription = broker.subscription(first).unwrap();
+    /// let mut subject = [0; 16];
+    /// let len = subscription.subject(&mut subject).unwrap();
+    /// assert_eq!(&subject[..len], b"a.*.c");
+    /// assert_eq!(subscription.queue.unwrap().parts().next(), Some(&b"workers"[..]));
+    /// assert_eq!((subscription.messages, subscription.max, subscription.next), (0, None, None));
+    /// ```
+    pub fn subscription(&mut self, subscription: SubscriptionId) -> Option<SubscriptionStatus<'_>> {
+        let Tables { nodes, subscriptions, groups, chunks, .. } = self.memory.tables();
+        let slot = at(subscriptions, subscription.0).filter(|slot| slot.client != NONE)?;
+        let queue = at(groups, slot.group).map(|group| Queue { text: group.name, chunks });
+        Some(SubscriptionStatus {
+            client: ClientId::new(slot.client),
+            sid: Sid { text: slot.sid, chunks },
+            queue,
+            messages: slot.got,
+            max: (slot.max > 0).then_some(slot.max),
+            next: id(slot.client_next),
+            node: slot.node,
+            nodes,
+        })
+    }
+}
+
+fn id(index: u32) -> Option<SubscriptionId> {
+    (index != NONE).then_some(SubscriptionId(index))
+}
