@@ -4,6 +4,7 @@ mod bench;
 mod compile;
 mod differential;
 mod dist;
+mod firmware;
 mod fuzz;
 mod image;
 mod nats;
@@ -63,7 +64,12 @@ fn cli() -> Command {
             number("minutes", "scripts for so long"),
             number("seed", "of the first script, each next one has the next [1]"),
         ]);
-    let image = Command::new("image").about("build what the VM boots from, and print its sizes");
+    let image = Command::new("image").about("build what the VM boots from, and print its sizes").arg(
+        Arg::new("what")
+            .value_parser(["vm", "firmware"])
+            .default_value("vm")
+            .help("for the VM, or for a microcontroller"),
+    );
     let dist = Command::new("dist")
         .about("the static program, man pages and completions, in target/dist")
         .arg(switch("pages", "only what comes from the tables").hide(true));
@@ -102,7 +108,10 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
         }
         Some(("dist", matches)) if matches.get_flag("pages") => dist::pages()?,
         Some(("dist", _)) => dist::run()?,
-        Some(("image", _)) => image::run()?,
+        Some(("image", matches)) => match matches.get_one::<String>("what").map(String::as_str) {
+            Some("firmware") => firmware::show()?,
+            _ => image::run()?,
+        },
         Some(("vm", matches)) => {
             vm::show::run(match (matches.get_flag("shell"), matches.get_flag("uevents")) {
                 (true, _) => Scene::Shell,

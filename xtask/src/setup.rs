@@ -40,6 +40,9 @@ pub const PEERS: &[Tool] = &[
     tool("python3", "python3-venv"),
 ];
 
+/// What weighs the firmware and runs it.
+pub const FIRMWARE: &[Tool] = &[tool("qemu-system-arm", "qemu-system-arm"), tool("size", "binutils")];
+
 /// What fetches peers from the Python package index.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3-venv")];
 

@@ -32,22 +32,26 @@ pub struct Limits {
     pub auth_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Limits {
     /// nats-server's, but for what waits: it allows each client 64 MiB, we 64 MiB to all of them.
+    pub const DEFAULT: Self = Self {
+        connections: 65_536,
+        subscriptions: u32::MAX,
+        payload: 1 << 20,
+        control_line: 4096,
+        pending: 32 << 20,
+        pending_all: 64 << 20,
+        write_deadline: Duration::from_secs(10),
+        ping_interval: None,
+        ping_max: 2,
+        headers: true,
+        authenticate: false,
+        auth_timeout: Duration::from_secs(2),
+    };
+}
+
+impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 65_536,
-            subscriptions: u32::MAX,
-            payload: 1 << 20,
-            control_line: 4096,
-            pending: 32 << 20,
-            pending_all: 64 << 20,
-            write_deadline: Duration::from_secs(10),
-            ping_interval: None,
-            ping_max: 2,
-            headers: true,
-            authenticate: false,
-            auth_timeout: Duration::from_secs(2),
-        }
+        Self::DEFAULT
     }
 }

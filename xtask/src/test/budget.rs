@@ -1,4 +1,4 @@
-//! The size budget: `targets/budget.toml` against what the size build makes.
+//! The size budget: `targets/budget.toml` against what the size build makes and what the firmware needs.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,12 @@ use anyhow::{Context, Result, bail};
 
 use super::gate::{Form, Run};
 use crate::compile::{self, Programs, Std};
-use crate::paths;
+use crate::{firmware, paths, setup};
 
 pub(super) fn check(run: &mut Run) -> Result<()> {
-    for (name, limit) in read(&paths::root().join("targets/budget.toml"))? {
+    let budget = paths::root().join("targets/budget.toml");
+    firmware(run, &read(&budget, "lm3s6965")?)?;
+    for (name, limit) in read(&budget, "programs")? {
         let programs = match name.as_str() {
             "daemons" => Programs::Daemons,
             "lunix" => Programs::All,
@@ -23,25 +25,48 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
             return Ok(());
         }
         let size = fs::metadata(&program).with_context(|| format!("look at {}", program.display()))?.len();
-        let line = format!("{name}: {size} of {limit} bytes ({} %)", size * 100 / limit.max(1));
-        run.note(&line);
-        if size > limit {
-            run.fail(&name, &line);
-        } else {
-            run.pass(&name);
-        }
+        hold(run, &name, size, limit);
     }
     Ok(())
 }
 
-/// The entries of `[programs]`: a name and a number of bytes.
-pub(crate) fn read(file: &Path) -> Result<Vec<(String, u64)>> {
-    let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    parse(&text).with_context(|| file.display().to_string())
+fn hold(run: &mut Run, name: &str, size: u64, limit: u64) {
+    let line = format!("{name}: {size} of {limit} bytes ({} %)", size * 100 / limit.max(1));
+    run.note(&line);
+    if size > limit {
+        run.fail(name, &line);
+    } else {
+        run.pass(name);
+    }
 }
 
-/// The part of TOML that a table of numbers needs.
-fn parse(text: &str) -> Result<Vec<(String, u64)>> {
+/// The broker on a microcontroller.
+fn firmware(run: &mut Run, limits: &[(String, u64)]) -> Result<()> {
+    if let Some(tool) = setup::missing(setup::FIRMWARE).first() {
+        run.skip("firmware", &format!("no {} here (Debian: {})", tool.program, tool.package));
+        return Ok(());
+    }
+    let (said, needs) = firmware::weigh()?;
+    run.write(&said);
+    for (name, limit) in limits {
+        let size = match name.as_str() {
+            "flash" => needs.flash,
+            "ram" => needs.ram,
+            _ => bail!("targets/budget.toml: [lm3s6965] has flash and ram, not {name}"),
+        };
+        hold(run, &format!("firmware {name}"), size, *limit);
+    }
+    Ok(())
+}
+
+/// The entries of a table: a name and a number of bytes.
+fn read(file: &Path, table: &str) -> Result<Vec<(String, u64)>> {
+    let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    parse(&text, table).with_context(|| file.display().to_string())
+}
+
+/// The part of TOML that tables of numbers need.
+fn parse(text: &str, table: &str) -> Result<Vec<(String, u64)>> {
     let mut entries = Vec::new();
     let mut section = "";
     for (number, line) in text.lines().enumerate() {
@@ -57,8 +82,9 @@ fn parse(text: &str) -> Result<Vec<(String, u64)>> {
             .split_once('=')
             .and_then(|(name, value)| Some((name.trim(), value.trim().replace('_', "").parse().ok()?)));
         match entry {
-            Some((name, value)) if section == "programs" => entries.push((name.to_owned(), value)),
-            Some(_) => bail!("line {}: [programs] is the only table", number + 1),
+            Some((name, value)) if section == table => entries.push((name.to_owned(), value)),
+            Some(_) if matches!(section, "programs" | "lm3s6965") => {}
+            Some(_) => bail!("line {}: the tables are [programs] and [lm3s6965]", number + 1),
             None => bail!("line {}: not `name = bytes`", number + 1),
         }
     }
@@ -71,8 +97,11 @@ mod tests {
 
     #[test]
     fn names_and_bytes() {
-        let text = "# a\n[programs]\nlunix = 600_000 # b\n";
-        assert_eq!(parse(text).unwrap(), [("lunix".to_owned(), 600_000)]);
-        assert_eq!(parse("[programs]\nx = y\n").unwrap_err().to_string(), "line 2: not `name = bytes`");
+        let text = "# a\n[lm3s6965]\nram = 1\n[programs]\nlunix = 600_000 # b\n";
+        assert_eq!(parse(text, "programs").unwrap(), [("lunix".to_owned(), 600_000)]);
+        assert_eq!(
+            parse("[programs]\nx = y\n", "programs").unwrap_err().to_string(),
+            "line 2: not `name = bytes`"
+        );
     }
 }

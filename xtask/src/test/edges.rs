@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("lunix-bench", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("no-alloc-link", &["lunix-uevent", "lunix-proto", "lunix-core"]),
+    ("lm3s6965", &["lunix-proto", "lunix-core"]),
     // For completions and man pages, behind a feature.
     ("xtask", &["lunix"]),
 ];

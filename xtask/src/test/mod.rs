@@ -32,7 +32,8 @@ const GATES: &[Gate] = &[
         .with(setup::BUILD)
         .wanting(setup::WITNESSES),
     Gate::new("fuzz-replay", "every fuzz target over its committed corpus", 20, rust::fuzz_replay),
-    Gate::new("budget", "size of the static programs", 20, budget::check),
+    Gate::new("budget", "size of the static programs and of the firmware", 20, budget::check)
+        .wanting(setup::FIRMWARE),
     Gate::new("dist", "man pages and completions", 20, scripts::dist).wanting(setup::READERS),
     Gate::new("interop", "official clients and servers", 20, scripts::interop).with(setup::PEERS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples).with(setup::PEERS),
