@@ -1,13 +1,16 @@
 //! `natsd`: a NATS server for small machines. `lunix_core::broker` decides, this moves the bytes.
 
+mod clients;
 mod connection;
 mod files;
+mod identity;
 mod listen;
 mod log;
 mod memory;
 mod reload;
 mod server;
 mod settings;
+mod wires;
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,11 +27,12 @@ use crate::reactor::Reactor;
 use crate::sys::signals::Signals;
 
 use files::Sign;
+use identity::{Identity, LEVEL};
 use listen::Listener;
 use log::{Log, Tag};
 use memory::Growing;
 use reload::Source;
-use server::{Identity, LEVEL, Server};
+use server::Server;
 pub use settings::{Listen, Logging, Settings, Socket};
 
 const fn switch(names: &'static [&'static str], help: &'static str) -> Flag {

@@ -1,0 +1,169 @@
+//! How a client's connection begins, is read and written, and ends.
+
+use std::os::fd::OwnedFd;
+
+use lunix_core::broker::{ClientId, Input, Peer, Progress, Reason};
+use rustix::io::Errno;
+
+use super::connection::{Connection, Read, SHARED};
+use super::log::Tag;
+use super::server::{Server, Token};
+use super::wires::Wires;
+use crate::reactor::{Key, Reactor, Ready};
+
+/// Connections accepted before others have their turn.
+const ACCEPTS: usize = 64;
+
+impl Server {
+    pub(super) fn accept(&mut self, reactor: &mut Reactor<Token>, key: Key, index: usize) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = self.listeners.get(index) else { return };
+            match listener.accept() {
+                Ok((socket, peer, name)) => self.open(reactor, socket, peer, name),
+                Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+                    Some(Errno::AGAIN) => return reactor.read_blocked(key),
+                    Some(Errno::MFILE | Errno::NFILE) => {
+                        self.wires
+                            .log
+                            .line(Tag::Error, format_args!("Error trying to accept connection: {error}"));
+                        // Without this the connection would wait, and wake us, for ever.
+                        self.spare = None;
+                        let refused = listener.accept();
+                        let nobody = refused.is_err();
+                        drop(refused);
+                        self.spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
+                        if nobody {
+                            return reactor.read_blocked(key);
+                        }
+                    }
+                    // The peer has gone again, or the network is short of memory: the next one may do better.
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, reactor: &mut Reactor<Token>, socket: OwnedFd, peer: Peer, name: String) {
+        let index = match self.wires.free.pop() {
+            Some(index) => index,
+            None => {
+                let Ok(index) = u32::try_from(self.wires.connections.len()) else { return };
+                self.wires.connections.push(None);
+                index
+            }
+        };
+        let key = match reactor.add(&socket, Token::Client(index), Ready::READ) {
+            Ok(key) => key,
+            Err(error) => {
+                self.wires.log.line(Tag::Error, format_args!("{name} - cannot be watched: {error}"));
+                return self.wires.free.push(index);
+            }
+        };
+        self.wires.log.line(Tag::Debug, format_args!("{name} - Client connection created"));
+        if let Some(place) = self.wires.connections.get_mut(index as usize) {
+            *place = Some(Connection::new(socket, key, name));
+        }
+        self.drive(reactor.now(), Input::Opened { client: ClientId::new(index), peer });
+        self.close_what_ended(reactor);
+    }
+
+    /// One read from a connection, and all operations that are whole then.
+    pub(super) fn read(&mut self, reactor: &mut Reactor<Token>, key: Key, index: u32) {
+        let now = reactor.now();
+        let client = ClientId::new(index);
+        let Some(connection) = self.wires.connection(index) else { return };
+        let (buffer, read) = connection.read(&mut self.shared);
+        match read {
+            Read::Bytes(true) => reactor.read_short(key),
+            Read::Bytes(false) => {}
+            Read::Blocked => reactor.read_blocked(key),
+            Read::End => {
+                self.shared = if buffer.capacity() > SHARED * 2 { Vec::new() } else { buffer };
+                return self.finish(reactor, client, None);
+            }
+        }
+        let (mut done, mut needed) = (0, 0);
+        while let Some(bytes) = buffer.get(done..).filter(|bytes| !bytes.is_empty()) {
+            match self.drive(now, Input::Received { client, bytes }) {
+                Progress::Consumed(len) => {
+                    if self.wires.log.trace {
+                        self.wires.trace(index, bytes.get(..len).unwrap_or(bytes));
+                    }
+                    done += len;
+                }
+                Progress::Needs(len) => {
+                    needed = len;
+                    break;
+                }
+                Progress::Waits => break,
+            }
+        }
+        if let Some(connection) = self.wires.connection(index) {
+            connection.keep(buffer, done, needed, &mut self.shared);
+        }
+        self.trim.busy = true;
+        self.close_what_ended(reactor);
+    }
+
+    /// Writes what waits for a connection, as far as it takes it, and tells the broker what is left.
+    pub(super) fn write(&mut self, reactor: &mut Reactor<Token>, index: u32) {
+        let Wires { connections, pool, .. } = &mut self.wires;
+        let Some(connection) = connections.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        connection.dirty = false;
+        let client = ClientId::new(index);
+        let key = connection.key;
+        match connection.write(pool) {
+            Ok(true) => {
+                if std::mem::replace(&mut connection.blocked, false) {
+                    reactor.want(key, Ready::READ);
+                }
+            }
+            Ok(false) => {
+                reactor.write_blocked(key);
+                if !std::mem::replace(&mut connection.blocked, true) {
+                    reactor.want(key, Ready::BOTH);
+                }
+            }
+            Err(_) => return self.finish(reactor, client, None),
+        }
+        let left = connection.left();
+        self.drive(reactor.now(), Input::Flushed { client, left });
+    }
+
+    /// Ends connections that the broker has closed.
+    pub(super) fn close_what_ended(&mut self, reactor: &mut Reactor<Token>) {
+        while let Some((client, reason)) = self.wires.closing.pop() {
+            self.finish(reactor, client, Some(reason));
+        }
+    }
+
+    pub(super) fn finish(&mut self, reactor: &mut Reactor<Token>, client: ClientId, reason: Option<Reason>) {
+        let Some(place) = self.wires.connections.get_mut(client.index() as usize) else { return };
+        let Some(mut connection) = place.take() else { return };
+        let name = &connection.name;
+        match reason {
+            Some(reason) => {
+                self.wires.log.line(Tag::Debug, format_args!("{name} - Client connection closed: {reason}"));
+            }
+            None => self
+                .wires
+                .log
+                .line(Tag::Debug, format_args!("{name} - Client connection closed: Client Closed")),
+        }
+        if reason.is_some_and(Reason::is_polite) {
+            let _ = connection.write(&mut self.wires.pool);
+            let _ = rustix::net::shutdown(&connection.socket, rustix::net::Shutdown::Write);
+            // Unread bytes would make the kernel reset the connection, and the last words be lost.
+            let mut bytes = [0; 4096];
+            for _ in 0..64 {
+                if !matches!(rustix::io::read(&connection.socket, &mut bytes), Ok(1..)) {
+                    break;
+                }
+            }
+        }
+        reactor.remove(connection.key, &connection.socket);
+        drop(connection);
+        self.drive(reactor.now(), Input::Closed { client });
+        self.wires.free.push(client.index());
+    }
+}

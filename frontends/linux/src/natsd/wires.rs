@@ -1,0 +1,100 @@
+//! All connections, and what the broker's actions do to them.
+
+use lunix_core::broker::{Action, ClientId, Delivery, Reason};
+
+use super::connection::Connection;
+use super::identity::Identity;
+use super::log::{Log, Tag};
+
+/// All connections: what the broker's actions act upon.
+#[derive(Debug)]
+pub(super) struct Wires {
+    pub(super) identity: Identity,
+    pub(super) log: Log,
+    /// By [`ClientId`].
+    pub(super) connections: Vec<Option<Connection>>,
+    pub(super) free: Vec<u32>,
+    /// Those to be written to at the end of the turn.
+    pub(super) dirty: Vec<u32>,
+    pub(super) closing: Vec<(ClientId, Reason)>,
+    /// Buffers for output, warm from their last use.
+    pub(super) pool: Vec<Vec<u8>>,
+}
+
+impl Wires {
+    pub(super) fn new(identity: Identity, log: Log) -> Self {
+        Self {
+            identity,
+            log,
+            connections: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            closing: Vec::new(),
+            pool: Vec::new(),
+        }
+    }
+
+    pub(super) fn connection(&mut self, index: u32) -> Option<&mut Connection> {
+        self.connections.get_mut(index as usize)?.as_mut()
+    }
+
+    pub(super) fn act(&mut self, action: Action<'_>) {
+        match action {
+            Action::Deliver(delivery) => self.deliver(&delivery),
+            Action::Send { to, line } => {
+                let info = self.identity.info();
+                let Some(Some(connection)) = self.connections.get_mut(to.index() as usize) else { return };
+                connection.push_with(&mut self.pool, 512, |out| {
+                    line.encode(out, &info).map_err(|full| full.needed)
+                });
+                self.soil(to.index());
+            }
+            // Nobody is asked who it is, and nothing is served, as long as nothing sets what these come of.
+            Action::Authenticate { .. } | Action::Request { .. } => {}
+            Action::Close { client, reason } => {
+                if let Some(connection) = self.connection(client.index()) {
+                    connection.closed = true;
+                }
+                self.closing.push((client, reason));
+            }
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery<'_>) {
+        let index = delivery.to().index();
+        let Some(Some(connection)) = self.connections.get_mut(index as usize) else { return };
+        if connection.closed {
+            return;
+        }
+        connection.push_with(&mut self.pool, delivery.head_len(), |out| {
+            delivery.encode_head(out).map_err(|full| full.needed)
+        });
+        connection.push(delivery.body());
+        self.soil(index);
+    }
+
+    /// Puts a connection on the list of those to be written to; a full one waits for the reactor.
+    pub(super) fn soil(&mut self, index: u32) {
+        if let Some(Some(connection)) = self.connections.get_mut(index as usize)
+            && !connection.dirty
+            && !connection.blocked
+        {
+            connection.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    /// Says what a client said, up to the end of its first line.
+    pub(super) fn trace(&self, index: u32, bytes: &[u8]) {
+        let mut line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'c')) {
+            // Passwords are nobody's business.
+            line = b"CONNECT {...}";
+        }
+        let name = match self.connections.get(index as usize) {
+            Some(Some(connection)) => connection.name.as_str(),
+            _ => "",
+        };
+        self.log.line(Tag::Trace, format_args!("{name} - <<- [{}]", line.trim_ascii_end().escape_ascii()));
+    }
+}
