@@ -200,7 +200,7 @@ pub fn subject_match(data: &[u8]) {
         let split: Vec<&[u8]> = either.split(|byte| *byte == b'.').collect();
         assert!(tokens(either).eq(split.iter().copied()));
         let plain =
-            split.iter().all(|token| !token.is_empty() && !token.iter().any(|b| b" \t\r\n\x0C".contains(b)));
+            split.iter().all(|token| !token.is_empty() && !token.iter().any(|b| b" \t\r\n".contains(b)));
         let wild = |token: &&[u8]| *token == b"*" || *token == b">";
         assert_eq!(is_literal(either), plain && !split.iter().any(wild));
         let inner_tail = split[..split.len() - 1].contains(&&b">"[..]);

@@ -80,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn connect(flags in any::<[bool; 6]>(), protocol in any::<i64>(), texts in vec(text(), 9)) {
+    fn connect(flags in any::<[bool; 7]>(), protocol in any::<i64>(), texts in vec(text(), 10)) {
         let connect = Connect {
             verbose: flags[0],
             pedantic: flags[1],
@@ -98,6 +98,8 @@ proptest! {
             nkey: Str::new(&texts[6]),
             jwt: Str::new(&texts[7]),
             sig: Str::new(&texts[8]),
+            account: Str::new(&texts[9]),
+            new_account: flags[6],
         };
         let bytes = encoded(|out| encode::connect(out, &connect));
         let Ok(Some((ClientOp::Connect(json), _))) = ClientDecoder::new(Limits::default()).decode(&bytes) else {

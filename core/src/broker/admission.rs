@@ -19,7 +19,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         let Broker { memory, machine } = &mut *self.broker;
         let Some(slot) = at_mut(memory.tables().clients, client.index()) else { return };
         let headers = connect.headers && machine.limits.headers;
-        slot.connected = true;
+        let further = core::mem::replace(&mut slot.connected, true);
         slot.wishes = Wishes {
             verbose: connect.verbose,
             pedantic: connect.pedantic,
@@ -27,7 +27,9 @@ impl<'t, M: Memory> Turn<'t, M> {
             headers,
             no_responders: connect.no_responders,
             async_info: connect.protocol == 1,
-            refusal: if !(0..=1).contains(&connect.protocol) {
+            refusal: if connect.new_account || !connect.account.is_empty() {
+                Some(Refusal::Account)
+            } else if !(0..=1).contains(&connect.protocol) {
                 Some(Refusal::Protocol)
             } else {
                 (connect.no_responders && !headers).then_some(Refusal::NoHeaders)
@@ -40,6 +42,10 @@ impl<'t, M: Memory> Turn<'t, M> {
         } else {
             self.welcome(client);
         }
+        if further {
+            // It may come from somebody else: what the first one subscribed to is not theirs.
+            self.broker.machine.forget(&mut self.broker.memory.tables(), client);
+        }
     }
 
     /// Tells a client whose `CONNECT` is accepted, as far as it is.
@@ -48,6 +54,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         let wishes = slot.wishes;
         let text = match wishes.refusal {
             None => return self.ok(client, wishes),
+            Some(Refusal::Account) => return self.refused(client, Reason::Authentication),
             Some(Refusal::Protocol) => ErrorText::ClientProtocol,
             Some(Refusal::NoHeaders) => ErrorText::NoRespondersNeedHeaders,
         };

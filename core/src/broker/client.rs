@@ -60,7 +60,7 @@ pub struct Client {
     pub(super) account: AccountId,
     /// When it is closed for not having said who it is, or because its user's time is over.
     pub(super) until: Option<Instant>,
-    /// It has had the `INFO` that follows its first `PING`.
+    /// It has said its first `PING` after `CONNECT`, which `INFO` follows if it understands that.
     pub(super) informed: bool,
     /// The first of its subscriptions.
     pub(super) first: u32,
@@ -123,6 +123,8 @@ pub(super) struct Wishes {
 /// What there is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// It names an account, which servers once let clients make.
+    Account,
     /// Another protocol than 0 and 1.
     Protocol,
     /// `no_responders` without `headers`.

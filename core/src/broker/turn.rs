@@ -1,6 +1,6 @@
 //! One input's way through the broker.
 
-use lunix_proto::nats::{ClientOp, Connect, Publish, subject};
+use lunix_proto::nats::{ClientOp, Connect, DecodeError, Info, Publish, subject};
 
 use super::change::Look;
 use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
@@ -319,7 +319,10 @@ impl<'t, M: Memory> Turn<'t, M> {
             }
             Ok(None) => self.progress = Progress::Needs(slot.decoder.needed()),
             Err(error) => {
-                if let Some(text) = ErrorText::of(error) {
+                // Headers are not for everybody, whatever else is wrong with what has them.
+                let silent =
+                    error != DecodeError::ControlLineTooLong && !slot.wishes.headers && is_hpub(bytes);
+                if let Some(text) = ErrorText::of(error).filter(|_| !silent) {
                     self.line(client, Control::Error(text));
                 }
                 self.close(client, Reason::Protocol);
@@ -349,6 +352,7 @@ impl<'t, M: Memory> Turn<'t, M> {
                 }
             }
             ClientOp::Connect(json) => self.connect(client, wishes, json),
+            ClientOp::Info(json) if Info::parse(json).is_err() => self.close(client, Reason::Protocol),
             ClientOp::Info(_) | ClientOp::Ok => {}
             ClientOp::Err(_) => self.close(client, Reason::ClientError),
         }
@@ -365,8 +369,8 @@ impl<'t, M: Memory> Turn<'t, M> {
         let tables = self.broker.memory.tables();
         if let Some(slot) = at_mut(tables.clients, client.index())
             && slot.connected
-            && slot.wishes.async_info
             && !core::mem::replace(&mut slot.informed, true)
+            && slot.wishes.async_info
         {
             let welcome = welcome(slot, true);
             self.line(client, Control::Info(welcome));
@@ -415,11 +419,11 @@ impl<'t, M: Memory> Turn<'t, M> {
         if slot.subscriptions >= slot.subscriptions_max {
             return Err(ErrorText::Subscriptions);
         }
-        if !subject::is_pattern(request.subject) {
-            return Err(ErrorText::InvalidSubject);
-        }
         if machine.router.find(&tables, request.client, request.sid).is_some() {
             return Ok(());
+        }
+        if !subject::is_pattern(request.subject) {
+            return Err(ErrorText::InvalidSubject);
         }
         while let Some(table) = machine.router.short_of(&tables, request) {
             if !memory.grow(table) {
@@ -625,6 +629,10 @@ impl Machine {
 fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
     let clients = (0..).zip(&*tables.clients).filter(|(_, slot)| slot.state == State::Open);
     clients.max_by_key(|(_, slot)| slot.pending).map(|(index, _)| ClientId::new(index))
+}
+
+fn is_hpub(bytes: &[u8]) -> bool {
+    matches!(bytes.split_at_checked(4), Some((verb, [b' ' | b'\t', ..])) if verb.eq_ignore_ascii_case(b"HPUB"))
 }
 
 pub(super) fn welcome(slot: &Client, connected: bool) -> Welcome {

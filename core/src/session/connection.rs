@@ -397,6 +397,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const SUBS: usize, const REQS: usize> Session
             nkey: Str::new(identity.nkey),
             jwt: Str::new(identity.jwt),
             sig: Str::new(identity.signature),
+            ..Connect::default()
         };
         self.control.clear();
         let written = self

@@ -71,6 +71,27 @@ fn what_a_further_connect_omits_keeps_its_value() {
 }
 
 #[test]
+fn a_further_connect_ends_what_was_subscribed() {
+    dialogue(&[
+        QUIET,
+        ("SUB a 1\nSUB a q 2\nUNSUB 2 5", ""),
+        (r#"CONNECT {}"#, ""),
+        ("PUB a 1\nx", ""),
+        ("SUB a 1\nPUB a 1\nx", "MSG a 1 1\nx\n"),
+    ]);
+}
+
+#[test]
+fn a_second_subscription_of_the_same_name_is_not_looked_at() {
+    dialogue(&[QUIET, ("SUB a 1\nSUB a..b 1", ""), ("SUB a..b 2", "-ERR 'Invalid Subject'\n")]);
+}
+
+#[test]
+fn info_follows_the_first_ping_or_none() {
+    dialogue(&[QUIET, ("PING", "PONG\n"), (r#"CONNECT {"protocol":1}"#, ""), ("PING", "PONG\n")]);
+}
+
+#[test]
 fn a_pedantic_client_is_told_and_served() {
     dialogue(&[
         (r#"CONNECT {"verbose":false,"pedantic":true}"#, ""),
@@ -103,6 +124,11 @@ fn connect_is_refused() {
             r#"CONNECT {"no_responders":true}"#,
             "-ERR 'no responders requires headers support'\n<Bad Client Protocol Version>",
         ),
+        (r#"CONNECT {"account":"x"}"#, "-ERR 'Authorization Violation'\n<Authentication Failure>"),
+        (
+            r#"CONNECT {"new_account":true,"protocol":7}"#,
+            "-ERR 'Authorization Violation'\n<Authentication Failure>",
+        ),
         ("CONNECT {bad}", "<Protocol Violation>"),
         ("CONNECT", "<Protocol Violation>"),
     ] {
@@ -120,11 +146,20 @@ fn a_broken_stream_is_answered_and_closed() {
         ("PUB a 1048577", "-ERR 'Maximum Payload Violation'\n<Protocol Violation>"),
         ("HPUB a 12 12\nNATS/1.0\n\n", "<Protocol Violation>"),
         ("-ERR 'x'", "<Parse Error>"),
+        ("INFO", "<Protocol Violation>"),
+        ("INFO x", "<Protocol Violation>"),
     ] {
         dialogue(&[QUIET, (says, answer)]);
     }
     let long = format!("PUB {} 1", "a".repeat(5000));
     dialogue(&[QUIET, (&long, "-ERR 'maximum control line exceeded'\n<Protocol Violation>")]);
+}
+
+#[test]
+fn headers_without_leave_are_closed_without_a_word() {
+    for says in ["HPUB a 12 1048577", "HPUB a 0 1\nxyz", "hpub a b c d e f"] {
+        dialogue(&[QUIET, (says, "<Protocol Violation>")]);
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Connect<'b> {
     pub tls_required: bool,
     /// 1 if the client understands `INFO` at any time, else 0.
     pub protocol: i64,
+    /// The client wants an account of its own made; no server of today does that.
+    pub new_account: bool,
     /// The connection's name.
     pub name: Str<'b>,
     /// The client library's language.
@@ -47,6 +49,8 @@ pub struct Connect<'b> {
     pub jwt: Str<'b>,
     /// The nonce of `INFO`, signed.
     pub sig: Str<'b>,
+    /// The account it wants to be in; no server of today lets it choose.
+    pub account: Str<'b>,
 }
 
 impl Default for Connect<'_> {
@@ -60,6 +64,7 @@ impl Default for Connect<'_> {
             no_responders: false,
             tls_required: false,
             protocol: 0,
+            new_account: false,
             name: Str::EMPTY,
             lang: Str::EMPTY,
             version: Str::EMPTY,
@@ -69,6 +74,7 @@ impl Default for Connect<'_> {
             nkey: Str::EMPTY,
             jwt: Str::EMPTY,
             sig: Str::EMPTY,
+            account: Str::EMPTY,
         }
     }
 }
@@ -126,5 +132,5 @@ impl<'b> Connect<'b> {
 json_object!(
     Connect,
     always: verbose pedantic echo headers no_responders tls_required protocol,
-    unless_empty: name lang version user pass auth_token nkey jwt sig
+    unless_empty: new_account name lang version user pass auth_token nkey jwt sig account
 );

@@ -110,11 +110,15 @@ macro_rules! json_object {
             /// Reads the fields that `json` has; the others stay as they are, and so does everything on error.
             ///
             /// Go's rules: keys are known whatever their case, unknown ones are ignored, of several the last one
-            /// wins, and `null` is as good as no key.
+            /// wins, and `null` is as good as no key or no object.
             fn read(&mut self, json: &'b [u8]) -> Result<(), FieldError> {
                 const { $(assert!(stringify!($always).len() <= MAX_KEY);)* }
                 const { $(assert!(stringify!($unless_empty).len() <= MAX_KEY);)* }
-                let object = parse(json).ok().and_then(|value| value.as_object()).ok_or(FieldError::Syntax)?;
+                let value = parse(json).map_err(|_| FieldError::Syntax)?;
+                if value.is_null() {
+                    return Ok(());
+                }
+                let object = value.as_object().ok_or(FieldError::Syntax)?;
                 let mut new = *self;
                 for (key, value) in object {
                     let mut room = [0; MAX_KEY];

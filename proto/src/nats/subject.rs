@@ -1,7 +1,7 @@
 //! Subjects and the patterns of subscriptions.
 //!
-//! A subject is tokens with dots between them. A token is any bytes but blanks, line breaks and form feeds (the
-//! five that nats-server refuses), and is not empty. `*` and `>` are wildcards only where they are a whole token,
+//! A subject is tokens with dots between them. A token is any bytes but blanks and line breaks, which a
+//! control line could not carry, and is not empty. `*` and `>` are wildcards only where they are a whole token,
 //! and only in patterns: `*` matches one token, `>` matches all that is left, one token at least.
 
 use crate::Full;
@@ -51,7 +51,7 @@ fn is_valid(subject: &[u8], wildcards: bool) -> bool {
                 }
                 start = at + 1;
             }
-            b' ' | b'\t' | b'\r' | b'\n' | b'\x0C' => return false,
+            b' ' | b'\t' | b'\r' | b'\n' => return false,
             _ => {}
         }
     }

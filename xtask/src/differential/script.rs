@@ -59,14 +59,15 @@ impl fmt::Display for Script {
                 Step::Open(who) => writeln!(f, "  {who} connects")?,
                 Step::Leave(who) => writeln!(f, "  {who} leaves")?,
                 Step::Say(say) => {
+                    writeln!(f, "  {} says", say.who)?;
                     for op in &say.ops {
-                        writeln!(f, "  {} says {}", say.who, shown(&op.bytes))?;
+                        writeln!(f, "    {}", shown(&op.bytes))?;
                     }
                     if !say.cuts.is_empty() {
-                        writeln!(f, "  {} (cut at {:?} thousandths)", say.who, say.cuts)?;
+                        writeln!(f, "    cut at {:?} thousandths", say.cuts)?;
                     }
                     if say.last {
-                        writeln!(f, "  {} ends its side", say.who)?;
+                        writeln!(f, "    and ends its side")?;
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::known::{IGNORED_INFO, wording};
+use super::known::{self, IGNORED_INFO};
 use super::script::shown;
 
 /// One thing that a server says.
@@ -146,7 +146,7 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
                     Item::Ok => "+OK".to_owned(),
                     Item::Pong => "PONG".to_owned(),
                     Item::Ping => continue,
-                    Item::Error(text) => format!("-ERR {}", wording(&own(&text, prefix))),
+                    Item::Error(text) => format!("-ERR {}", own(&text, prefix)),
                     Item::Line(line) => format!("? {}", own(&line, prefix)),
                     Item::Torn(rest) => format!("torn: {}", own(&rest, prefix)),
                     Item::Closed => "closed".to_owned(),
@@ -176,6 +176,7 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
         copies.push(message);
     }
     spill(&mut copies, &mut lines, prefix);
+    known::settle(&mut lines);
     lines
 }
 
