@@ -68,8 +68,9 @@ impl Author {
             self.clients[who] = Client { here: true, ..Client::GONE };
             steps.push(Step::Open(who));
             if self.random.percent(85) {
-                let connect = self.connect(who);
-                steps.push(Step::Say(Say { who, ops: vec![connect], cuts: Vec::new(), last: false }));
+                let mut ops = vec![self.connect(who)];
+                ops.retain(|op| !known::is_deliberate(&op.bytes));
+                steps.push(Step::Say(Say { who, ops, cuts: Vec::new(), last: false }));
             }
             return;
         }

@@ -80,9 +80,13 @@ fn stray_cr(op: &[u8]) -> bool {
 }
 
 fn lf_for_arguments(op: &[u8]) -> bool {
-    op.split_inclusive(|byte| *byte == b'\n').any(|line| {
-        let line = line.trim_ascii_start().trim_ascii_end();
-        [&b"PUB"[..], b"HPUB", b"SUB", b"UNSUB", b"-ERR"].iter().any(|verb| line.eq_ignore_ascii_case(verb))
+    op.split(|byte| *byte == b'\n').any(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let verb = line.trim_ascii_end();
+        verb.len() < line.len()
+            && [&b"PUB"[..], b"HPUB", b"SUB", b"UNSUB", b"-ERR", b"INFO", b"CONNECT"]
+                .iter()
+                .any(|known| verb.eq_ignore_ascii_case(known))
     })
 }
 

@@ -36,6 +36,12 @@ const GATES: &[Gate] = &[
         .wanting(setup::FIRMWARE),
     Gate::new("dist", "man pages and completions", 20, scripts::dist).wanting(setup::READERS),
     Gate::new("interop", "official clients and servers", 20, scripts::interop).with(setup::PEERS),
+    Gate::new(
+        "differential",
+        "the same random scripts against natsd and nats-server",
+        20,
+        scripts::differential,
+    ),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples).with(setup::PEERS),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
 ];

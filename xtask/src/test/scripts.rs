@@ -7,8 +7,9 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::gate::{Form, Run};
-use crate::server::Server;
-use crate::{paths, shell};
+use crate::differential::{self, Amount};
+use crate::server::{Natsd, Server};
+use crate::{paths, peers, shell};
 
 /// Every `tests/interop/*/run.sh`. Each prints `ok name`, `FAILED name: why` or `SKIPPED name: why` lines.
 pub(super) fn interop(run: &mut Run) -> Result<()> {
@@ -66,6 +67,24 @@ fn script_run(run: &mut Run, server: &Server, script: &Path) -> Result<()> {
         && run.failed() == before
     {
         run.fail(&shell::shown(script), &format!("{e:#}"));
+    }
+    Ok(())
+}
+
+/// A fixed number of scripts, the same ones each time; `cargo xtask differential` plays others.
+pub(super) fn differential(run: &mut Run) -> Result<()> {
+    const SCRIPTS: u64 = 5000;
+    if let Err(error) = peers::nats_server() {
+        run.skip("differential", &format!("{error:#}"));
+        return Ok(());
+    }
+    let natsd = Natsd::build()?;
+    let findings = differential::compare(natsd.program(), 1, Amount::Seeds(SCRIPTS), |_| {})?;
+    for difference in &findings.differences {
+        run.fail("differential", difference);
+    }
+    if findings.differences.is_empty() {
+        run.pass(&format!("differential: {} scripts", findings.scripts));
     }
     Ok(())
 }
