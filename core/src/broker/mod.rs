@@ -198,6 +198,8 @@ pub enum Reason {
     Expired,
     /// Its user's credentials are no longer accepted.
     Revoked,
+    /// The driver ends.
+    Shutdown,
 }
 
 impl Reason {
@@ -221,6 +223,7 @@ impl core::fmt::Display for Reason {
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::Expired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
+            Self::Shutdown => "Server Shutdown",
         })
     }
 }

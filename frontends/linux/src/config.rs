@@ -222,10 +222,11 @@ impl Section {
         }
     }
 
-    /// Takes keys of what there is not, each with what that is, and notes them: `cluster: natsd has no clusters`.
+    /// Takes keys of what there is not, each with what that is, and notes them: `gateway: natsd has no gateways`.
+    /// What is off or empty is no mistake.
     pub fn absent(&mut self, names: &[(&'static str, &str)]) {
         for (name, what) in names {
-            if let Some(value) = self.take(&[name]) {
+            if let Some(value) = self.take(&[name]).filter(|value| !value.is_off()) {
                 value.note(format_args!("natsd has no {what}"));
             }
         }
@@ -254,11 +255,12 @@ impl Section {
         }
     }
 
-    /// Ends the file: [`Section::end`], and all mistakes that were noted anywhere in it.
+    /// Ends the file: [`Section::end`], and all mistakes that were noted anywhere in it. If there are none: what was
+    /// [remarked](Value::remark).
     ///
     /// # Errors
     /// There is a mistake.
-    pub fn finish(self) -> Result<(), Mistakes> {
+    pub fn finish(self) -> Result<Vec<Mistake>, Mistakes> {
         let notes = self.notes.clone();
         self.end();
         notes.into_result()
@@ -286,9 +288,23 @@ impl Value {
         matches!(self.kind, Kind::Block(_))
     }
 
+    /// It is `false`, or a block without anything in it.
+    pub fn is_off(&self) -> bool {
+        match &self.kind {
+            Kind::Word(word) => ["false", "no", "off"].iter().any(|off| word.eq_ignore_ascii_case(off)),
+            Kind::Block(entries) => entries.is_empty(),
+            Kind::List(_) | Kind::Wrong => false,
+        }
+    }
+
     /// Notes a mistake about this value.
     pub fn note(&self, message: impl fmt::Display) {
         self.notes.add(&self.place, format!("{}: {message}", self.key));
+    }
+
+    /// Notes what is no mistake, and worth a line in the log.
+    pub fn remark(&self, message: impl fmt::Display) {
+        self.notes.remark(&self.place, format!("{}: {message}", self.key));
     }
 
     /// Notes that something else was expected, in the form that all such mistakes have.

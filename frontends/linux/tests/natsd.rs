@@ -418,7 +418,7 @@ fn signals_by_pid_file() {
     let pid_file = server.folder.0.join("pid");
     assert_eq!(natsd(&["--signal", &format!("term={}", pid_file.display())]), (0, String::new()));
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
-    let (code, line) = natsd(&["-sl", "term"]);
+    let (code, line) = natsd(&["-sl", "end"]);
     assert!(code == 2 && line.starts_with("natsd: --signal: expected stop, quit, term"), "{line}");
 }
 
@@ -512,14 +512,17 @@ fn mistakes_are_one_line_and_exit_2() {
             "\nmax_payload: lots",
             "2:14: max_payload: expected a size from 0 to 1073741824 bytes, such as 64KB, found 'lots'",
         ),
-        ("jetstream {}", "1:1: jetstream: unknown key"),
+        (
+            "jetstream: true",
+            "1:12: jetstream: natsd has no JetStream; as a leaf node it reaches that of a cluster",
+        ),
         ("listen: \"h:1\" }", "1:15: expected a key, found '}'"),
     ] {
         let path = config(text);
         let (code, found) = natsd(&["--check-config", "-c", &path]);
         assert_eq!((code, found.as_str()), (2, format!("{path}:{line}\n").as_str()));
     }
-    let good = config("listen: 127.0.0.1:-1\nserver_name: \"my name\", max_pending = 1MB; ping_interval 30s");
+    let good = config("listen: 127.0.0.1:-1\nserver_name: \"my-name\", max_pending = 1MB; ping_interval 30s");
     assert_eq!(natsd(&["-t", "-c", &good]), (0, "natsd: the configuration is good\n".to_owned()));
     assert!(Path::new(&good).exists());
 }

@@ -115,7 +115,10 @@ impl std::error::Error for Mistakes {}
 
 /// Where mistakes are noted while a file is read: one for the file and all that is in it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes(Rc<RefCell<Vec<Mistake>>>);
+pub(super) struct Notes {
+    mistakes: Rc<RefCell<Vec<Mistake>>>,
+    remarks: Rc<RefCell<Vec<Mistake>>>,
+}
 
 impl Notes {
     pub(super) fn add(&self, place: &Place, message: String) {
@@ -123,14 +126,22 @@ impl Notes {
     }
 
     pub(super) fn push(&self, mistake: Mistake) {
-        self.0.borrow_mut().push(mistake);
+        self.mistakes.borrow_mut().push(mistake);
     }
 
-    /// All that were noted.
-    pub(super) fn into_result(self) -> Result<(), Mistakes> {
-        let mut mistakes = self.0.take();
-        mistakes.sort();
-        mistakes.dedup();
-        if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes)) }
+    pub(super) fn remark(&self, place: &Place, message: String) {
+        self.remarks.borrow_mut().push(Mistake::new(place.clone(), message));
+    }
+
+    /// All mistakes; if there are none, all remarks.
+    pub(super) fn into_result(self) -> Result<Vec<Mistake>, Mistakes> {
+        let sorted = |noted: Rc<RefCell<Vec<Mistake>>>| {
+            let mut noted = noted.take();
+            noted.sort();
+            noted.dedup();
+            noted
+        };
+        let mistakes = sorted(self.mistakes);
+        if mistakes.is_empty() { Ok(sorted(self.remarks)) } else { Err(Mistakes(mistakes)) }
     }
 }

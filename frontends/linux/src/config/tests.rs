@@ -62,7 +62,7 @@ fn every_form_of_a_pair() {
         let mut section = file(text).unwrap();
         assert_eq!(section.integer(&["A"], 0, 9), Some(1), "{text}");
         assert_eq!(section.text(&["b"]).as_deref(), Some("2"), "{text}");
-        assert_eq!(section.finish(), Ok(()), "{text}");
+        assert_eq!(section.finish(), Ok(vec![]), "{text}");
     }
 }
 
@@ -100,7 +100,7 @@ fn lists_and_blocks() {
     assert_eq!(section.list(&["single"]).unwrap().len(), 1);
     a.end();
     c.end();
-    assert_eq!(section.finish(), Ok(()));
+    assert_eq!(section.finish(), Ok(vec![]));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn variables_are_of_the_block_the_file_and_the_environment() {
     assert!(section.list(&["also"]).unwrap().iter().all(Value::is_block));
     // `name` and the block's `name` are settings of nobody, but variables refer to them.
     block.end();
-    assert_eq!(section.finish(), Ok(()));
+    assert_eq!(section.finish(), Ok(vec![]));
 }
 
 #[test]
@@ -278,4 +278,15 @@ fn all_mistakes_at_once_in_their_order() {
          f:3:9: b2: expected a whole number from 0 to 9, found 'x'\n\
          f:4:1: porrt: unknown key, did you mean 'port'?"
     );
+}
+
+#[test]
+fn what_there_is_not_may_be_off() {
+    let mut section = file("a {}\nb: off\nc: 1\nd { x: 1 }\ne: 5").unwrap();
+    section.absent(&[("a", "a's"), ("b", "b's"), ("c", "c's"), ("d", "d's"), ("f", "f's")]);
+    section.take(&["e"]).unwrap().remark("five");
+    let mistakes = section.clone().finish().unwrap_err().to_string();
+    assert_eq!(mistakes, "f:3:4: c: natsd has no c's\nf:4:3: d: natsd has no d's");
+    let remarks = section.finish().unwrap();
+    assert_eq!(remarks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["f:5:4: e: five"]);
 }

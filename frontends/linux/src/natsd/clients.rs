@@ -17,7 +17,7 @@ const ACCEPTS: usize = 64;
 impl Server {
     pub(super) fn accept(&mut self, reactor: &mut Reactor<Token>, key: Key, index: usize) {
         for _ in 0..ACCEPTS {
-            let Some(listener) = self.listeners.get(index) else { return };
+            let Some(listener) = self.listeners.get(index) else { return reactor.read_blocked(key) };
             match listener.accept() {
                 Ok((socket, peer, name)) => self.open(reactor, socket, peer, name),
                 Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
@@ -165,5 +165,6 @@ impl Server {
         drop(connection);
         self.drive(reactor.now(), Input::Closed { client });
         self.wires.free.push(client.index());
+        self.stop_if_lame_and_alone(reactor);
     }
 }

@@ -4,22 +4,23 @@ mod clients;
 mod connection;
 mod files;
 mod identity;
+mod lame_duck;
 mod listen;
 mod log;
 mod memory;
 mod reload;
 mod server;
 mod settings;
+mod signal;
 mod wires;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use lunix_core::broker::Broker;
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::process::{Resource, Rlimit};
 
 use crate::cli::{Command, Flag, Hint, Matches, Style};
 use crate::notify;
@@ -33,7 +34,7 @@ use log::{Log, Tag};
 use memory::Growing;
 use reload::Source;
 use server::Server;
-pub use settings::{Listen, Logging, Settings, Socket};
+pub use settings::{Listen, Logging, Operation, Settings, Socket};
 
 const fn switch(names: &'static [&'static str], help: &'static str) -> Flag {
     Flag { names, value: None, help, hint: Hint::None }
@@ -65,8 +66,8 @@ pub static COMMAND: Command = Command {
             valued(&["ports_file_dir"], "DIR", "write natsd_PID.ports to this folder", Hint::Folder),
             valued(
                 &["signal", "sl"],
-                "SIGNAL=PID",
-                "send stop, quit, term, reopen, reload or ldm to a process id or pid file",
+                "SIGNAL[=PID]",
+                "send stop, quit, term, reopen, reload or ldm to the natsd that runs, or to a process id or pid file",
                 Hint::None,
             ),
         ],
@@ -125,7 +126,7 @@ pub static COMMAND: Command = Command {
 pub fn run(matches: &Matches) -> ExitCode {
     match matches.text("signal") {
         Ok(None) => {}
-        Ok(Some(text)) => return send_signal(matches, text),
+        Ok(Some(text)) => return signal::send(matches, text),
         Err(error) => return error.report(),
     }
     let settings = match Settings::new(matches) {
@@ -168,14 +169,17 @@ fn serve(source: Source) -> Result<(), String> {
 
     let random = random().map_err(|error| error.to_string())?;
     let id = server_id(&random);
-    let identity = Identity {
+    let mut identity = Identity {
         name: settings.listen.name.clone().unwrap_or_else(|| id.clone()),
         id,
         host: settings.listen.host.clone(),
         port: address.port(),
         headers: settings.limits.headers,
         max_payload: settings.limits.payload as u64,
+        ldm: false,
+        bound: address.port(),
     };
+    identity.advertise(&settings.listen);
     log.line(Tag::Info, "Starting natsd");
     log.line(
         Tag::Info,
@@ -183,6 +187,10 @@ fn serve(source: Source) -> Result<(), String> {
     );
     log.line(Tag::Info, format_args!("  Name:     {}", identity.name));
     log.line(Tag::Info, format_args!("  ID:       {}", identity.id));
+    if let Some(path) = source.matches.path("config") {
+        log.line(Tag::Info, format_args!("Using configuration file: {}", path.display()));
+    }
+    settings.remarks.iter().for_each(|remark| log.line(Tag::Warn, remark));
     let shown = if settings.listen.host.contains(':') {
         format!("[{}]", settings.listen.host)
     } else {
@@ -268,38 +276,6 @@ fn server_id(random: &[u8; 64]) -> String {
     const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let digits = random.iter().skip(8).take(55).filter_map(|byte| BASE32.get(usize::from(byte % 32)));
     std::iter::once('N').chain(digits.map(|digit| char::from(*digit))).collect()
-}
-
-/// `--signal NAME=PID` or `NAME=FILE`.
-fn send_signal(matches: &Matches, text: &str) -> ExitCode {
-    const EXPECTED: &str =
-        "stop, quit, term, reopen, reload or ldm, '=', and a process id or the path of a pid file";
-    let Some((name, process)) = text.split_once('=') else {
-        return matches.wrong("signal", EXPECTED, text).report();
-    };
-    let signal = match name {
-        "stop" => Signal::KILL,
-        "quit" => Signal::INT,
-        "term" => Signal::TERM,
-        "reopen" => Signal::USR1,
-        "reload" => Signal::HUP,
-        "ldm" => Signal::USR2,
-        _ => return matches.wrong("signal", EXPECTED, text).report(),
-    };
-    let number = match process.parse() {
-        Ok(number) => Some(number),
-        Err(_) => fs::read_to_string(process).ok().and_then(|text| text.trim().parse().ok()),
-    };
-    let Some(pid) = number.filter(|number: &i32| *number > 0).and_then(Pid::from_raw) else {
-        return matches.wrong("signal", EXPECTED, text).report();
-    };
-    match rustix::process::kill_process(pid, signal) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("natsd: process {}: {error}", pid.as_raw_nonzero());
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// Runs `natsd` with these arguments, as a program of its own would.

@@ -1,9 +1,12 @@
 //! SIGHUP: the settings are read again, compared with those in force, and applied as far as a running server can change.
 
-use crate::cli::Matches;
+use lunix_core::broker::Input;
 
 use super::log::{Log, Tag};
+use super::server::{Server, Token};
 use super::settings::Settings;
+use crate::cli::Matches;
+use crate::reactor::Reactor;
 
 /// Where the settings come from, and what they are.
 #[derive(Debug)]
@@ -35,7 +38,33 @@ impl Source {
         if live.is_empty() {
             log.line(Tag::Info, "Reload: no changes");
         }
+        new.remarks.iter().for_each(|remark| log.line(Tag::Warn, format_args!("Reload: {remark}")));
         live.iter().for_each(|line| log.line(Tag::Info, format_args!("Reload: {line}")));
         Some(std::mem::replace(&mut self.settings, new))
+    }
+}
+
+impl Server {
+    /// Reads the settings again and applies what has changed.
+    pub(super) fn reload(&mut self, reactor: &mut Reactor<Token>) {
+        let Some(old) = self.source.reload(&self.wires.log) else { return };
+        let new = &self.source.settings;
+        self.wires.log.follow(&new.logging);
+        let limits = new.limits;
+        let advertise = new.listen.client_advertise != old.listen.client_advertise;
+        if advertise {
+            self.wires.identity.advertise(&new.listen);
+        }
+        let payload = limits.payload != old.limits.payload;
+        self.wires.identity.max_payload = limits.payload as u64;
+        if limits != old.limits {
+            self.drive(reactor.now(), Input::Limits { limits });
+            self.close_what_ended(reactor);
+        }
+        if payload || advertise {
+            self.drive(reactor.now(), Input::Inform);
+            self.close_what_ended(reactor);
+        }
+        self.wires.log.line(Tag::Info, "Reloaded server configuration");
     }
 }

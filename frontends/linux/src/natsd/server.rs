@@ -9,8 +9,9 @@ use lunix_core::time::Instant;
 
 use super::connection::SHARED;
 use super::identity::Identity;
+use super::lame_duck::LameDuck;
 use super::listen::Listener;
-use super::log::{Log, Tag};
+use super::log::Log;
 use super::memory::Growing;
 use super::reload::Source;
 use super::wires::Wires;
@@ -38,6 +39,8 @@ pub(super) struct Server {
     pub(super) spare: Option<OwnedFd>,
     pub(super) trim: Trim,
     pub(super) source: Source,
+    /// It closes one client after the other.
+    pub(super) lame_duck: Option<LameDuck>,
 }
 
 /// When the buffers that a burst has left are given back.
@@ -51,6 +54,7 @@ pub(super) struct Trim {
 const TRIM_AFTER: Duration = Duration::from_secs(5);
 /// What is not worth a wake-up: as much as this stays.
 const TRIM_TO: usize = 64 << 10;
+
 impl Server {
     pub(super) fn new(
         broker: Broker<Growing>,
@@ -62,7 +66,17 @@ impl Server {
     ) -> Self {
         let wires = Wires::new(identity, log);
         let spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
-        Self { broker, wires, shared: Vec::new(), listeners, signals, spare, trim: Trim::default(), source }
+        Self {
+            broker,
+            wires,
+            shared: Vec::new(),
+            listeners,
+            signals,
+            spare,
+            trim: Trim::default(),
+            source,
+            lame_duck: None,
+        }
     }
 
     /// Watches what it has.
@@ -85,27 +99,6 @@ impl Server {
             self.wires.act(action);
         }
         turn.progress()
-    }
-
-    fn signal(&mut self, reactor: &mut Reactor<Token>, key: Key) {
-        while let Some(signal) = self.signals.next() {
-            match signal {
-                libc::SIGUSR1 => self.wires.log.reopen(),
-                libc::SIGHUP => self.reload(),
-                libc::SIGUSR2 => self.wires.log.line(Tag::Warn, "Lame duck mode: not in this build"),
-                _ => {
-                    self.wires.log.line(Tag::Info, "Initiating Shutdown...");
-                    reactor.stop();
-                }
-            }
-        }
-        reactor.read_blocked(key);
-    }
-
-    fn reload(&mut self) {
-        if self.source.reload(&self.wires.log).is_some() {
-            self.wires.log.follow(&self.source.settings.logging);
-        }
     }
 
     /// How much memory waits for its next use.
@@ -139,6 +132,7 @@ impl App for Server {
             self.drive(now, Input::Tick);
             self.close_what_ended(reactor);
         }
+        self.close_lamely(reactor);
         if self.trim.at.is_some_and(|at| at <= now) {
             self.trim.at = None;
             if !std::mem::replace(&mut self.trim.busy, false) {
@@ -159,10 +153,8 @@ impl App for Server {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        match (self.broker.next_deadline(), self.trim.at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let lame = self.lame_duck.as_ref().map(LameDuck::next);
+        [self.broker.next_deadline(), self.trim.at, lame].into_iter().flatten().min()
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Listen {
     pub host: String,
     /// The port; 0 for any that is free.
     pub port: u16,
+    /// Where clients reach it, if that is another address: `HOST` or `HOST:PORT`.
+    pub client_advertise: Option<(String, Option<u16>)>,
     /// Its name; its id if there is none.
     pub name: Option<String>,
     /// Where it listens for processes of this machine.
@@ -54,6 +56,7 @@ impl Default for Listen {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 4222,
+            client_advertise: None,
             name: None,
             socket: Socket::Usual,
             pid_file: None,
@@ -75,7 +78,11 @@ impl Subject for Listen {
         if let Some(port) = file.take(&["port"]).and_then(|value| value.parsed(PORT, port_number)) {
             self.port = port;
         }
-        self.name = file.text(&["server_name"]).or(self.name.take());
+        let advertise = file.take(&["client_advertise"]);
+        self.client_advertise = advertise.and_then(|value| value.parsed(ADVERTISE, advertised));
+        let name = file.take(&["server_name"]);
+        let without_spaces = |name: &str| (!name.contains(' ')).then(|| name.to_owned());
+        self.name = name.and_then(|value| value.parsed("a name without spaces", without_spaces));
         if let Some(path) = file.text(&["socket"]) {
             self.socket = Socket::from_text(&path);
         }
@@ -89,6 +96,11 @@ impl Subject for Listen {
         }
         if let Some(port) = matches.text("port")? {
             self.port = port_number(port).ok_or_else(|| matches.wrong("port", PORT, port))?;
+        }
+        if let Some(text) = matches.text("client_advertise")? {
+            let advertised = advertised(text);
+            self.client_advertise =
+                Some(advertised.ok_or_else(|| matches.wrong("client_advertise", ADVERTISE, text))?);
         }
         if let Some(name) = matches.text("name")? {
             self.name = Some(name.to_owned());
@@ -105,6 +117,11 @@ impl Subject for Listen {
     fn facts(&self, facts: &mut Facts) {
         facts.fixed("host", &self.host);
         facts.fixed("port", self.port);
+        let advertise = |(host, port): &(String, Option<u16>)| match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.clone(),
+        };
+        facts.live("client_advertise", OrNone(self.client_advertise.as_ref().map(advertise)));
         facts.fixed("server_name", OrNone(self.name.as_deref()));
         match &self.socket {
             Socket::Usual => facts.fixed("socket", "usual"),
@@ -116,6 +133,7 @@ impl Subject for Listen {
     }
 }
 
+const ADVERTISE: &str = "HOST or HOST:PORT";
 const PORT: &str = "a port, or -1 for any that is free";
 
 pub(super) fn port_number(text: &str) -> Option<u16> {
@@ -127,4 +145,16 @@ pub(super) fn host_port(text: &str) -> Option<(Option<String>, u16)> {
     let (host, port) = text.rsplit_once(':').map_or((None, text), |(host, port)| (Some(host), port));
     let host = host.map(|host| host.trim_start_matches('[').trim_end_matches(']').to_owned());
     Some((host, port_number(port)?))
+}
+
+/// `HOST`, `HOST:PORT` or `[::1]:PORT`.
+fn advertised(text: &str) -> Option<(String, Option<u16>)> {
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (bare(host), Some(port.parse().ok()?))
+        }
+        _ => (bare(text), None),
+    };
+    (!host.is_empty()).then_some((host, port))
 }

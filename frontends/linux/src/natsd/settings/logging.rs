@@ -34,6 +34,20 @@ impl Subject for Logging {
         {
             *place = file.truth(&[key]).unwrap_or(*place);
         }
+        for key in ["trace_verbose", "trace_headers"] {
+            self.trace |= file.truth(&[key]).unwrap_or(false);
+        }
+        if let Some(value) = file.take(&["logtime_utc"])
+            && value.truth() == Some(false)
+        {
+            value.remark("the times of natsd's log are UTC");
+        }
+        for names in [&["logfile_size_limit", "log_size_limit"], &["logfile_max_num", "log_max_num"]] {
+            if let Some(value) = file.take(names) {
+                value.remark("natsd does not rotate its log: move it away, and say --signal reopen");
+            }
+        }
+        file.ignore(&["max_traced_msg_len"]);
     }
 
     fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {

@@ -9,17 +9,19 @@ mod facts;
 mod limits;
 mod listen;
 mod logging;
+mod operation;
 
 use std::fmt;
 
 use lunix_core::broker::Limits;
 
 use crate::cli::{Matches, UsageError};
-use crate::config::{self, Mistakes, Section};
+use crate::config::{self, Mistake, Mistakes, Section};
 
 pub(super) use facts::Facts;
 pub use listen::{Listen, Socket};
 pub use logging::Logging;
+pub use operation::Operation;
 
 /// What a server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub struct Settings {
     pub logging: Logging,
     /// What clients may do.
     pub limits: Limits,
+    /// How it runs and stops.
+    pub operation: Operation,
+    /// What is worth a line in the log about the configuration file.
+    pub remarks: Vec<Mistake>,
 }
 
 /// A part of the settings.
@@ -85,7 +91,13 @@ const ABSENT: [(&str, &str); 9] = [
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { listen: Listen::default(), logging: Logging::default(), limits: limits::of_this_machine() }
+        Self {
+            listen: Listen::default(),
+            logging: Logging::default(),
+            limits: limits::of_this_machine(),
+            operation: Operation::default(),
+            remarks: Vec::new(),
+        }
     }
 }
 
@@ -109,19 +121,20 @@ impl Settings {
         Ok(settings)
     }
 
-    fn subjects(&self) -> [&dyn Subject; 3] {
-        [&self.listen, &self.logging, &self.limits]
+    fn subjects(&self) -> [&dyn Subject; 4] {
+        [&self.listen, &self.logging, &self.limits, &self.operation]
     }
 
-    fn subjects_mut(&mut self) -> [&mut dyn Subject; 3] {
-        [&mut self.listen, &mut self.logging, &mut self.limits]
+    fn subjects_mut(&mut self) -> [&mut dyn Subject; 4] {
+        [&mut self.listen, &mut self.logging, &mut self.limits, &mut self.operation]
     }
 
     fn configure(&mut self, mut file: Section) -> Result<(), Mistakes> {
         for subject in self.subjects_mut() {
             subject.configure(&mut file);
         }
-        file.finish()
+        self.remarks = file.finish()?;
+        Ok(())
     }
 
     fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
