@@ -1,5 +1,7 @@
-//! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process.
+//! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process. `broker`: natsd beside
+//! nats-server.
 
+mod broker;
 mod rounds;
 mod sockets;
 mod streams;
@@ -15,9 +17,27 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match &args[..] {
         [name] if name == "codec" => codec(),
-        _ => {
-            eprintln!("lunix-bench: usage: lunix-bench codec");
-            ExitCode::from(2)
+        [name, rest @ ..] if name == "broker" => done(broker::run(rest)),
+        // What `broker` starts as a peer.
+        [name, port] if name == "relay" => match port.parse() {
+            Ok(port) => done(broker::relay(port)),
+            Err(_) => usage(),
+        },
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("lunix-bench: usage: lunix-bench codec | lunix-bench broker ...");
+    ExitCode::from(2)
+}
+
+fn done(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lunix-bench: {error}");
+            ExitCode::FAILURE
         }
     }
 }

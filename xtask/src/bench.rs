@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: our figures beside those of peers, measured in the same run, as markdown.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::paths::Scratch;
-use crate::{compile, nats, setup, shell};
+use crate::{compile, nats, peers, setup, shell};
 
 /// Parsers beside their peers: `bench/`, a workspace of its own.
 pub fn codec() -> Result<()> {
@@ -23,6 +24,41 @@ pub fn codec() -> Result<()> {
         "--",
         "codec",
     ]))
+}
+
+/// natsd beside nats-server, under load and at rest; `arguments` select rows and say how long.
+pub fn broker(arguments: impl Iterator<Item = OsString>) -> Result<()> {
+    setup::need(setup::RIVALS)?;
+    let newest = peers::nats_server()?;
+    let natsd = compile::natsd()?;
+    let mut command = shell::cargo();
+    command.args([
+        "run",
+        "--release",
+        "--quiet",
+        "--manifest-path",
+        "bench/Cargo.toml",
+        "--",
+        "broker",
+        "--natsd",
+    ]);
+    command.arg(natsd);
+    command.arg("--nats-server").arg(named(peers::NATS_SERVER, &newest));
+    if let Some(program) = shell::which("nats-server") {
+        let version = version(&program, "--version");
+        let version = version.rsplit(['v', ' ']).next().unwrap_or_default();
+        if version != peers::NATS_SERVER {
+            command.arg("--nats-server").arg(named(version, &program));
+        }
+    }
+    shell::run(command.args(arguments))
+}
+
+/// `name=program`.
+fn named(name: &str, program: &Path) -> OsString {
+    let mut text = OsString::from(format!("{name}="));
+    text.push(program);
+    text
 }
 
 /// Size on disk and memory at rest: our daemons as the image has them, and what others use in their place.

@@ -17,6 +17,23 @@ pub fn release() -> Result<PathBuf> {
     Ok(paths::target().join("release/lunix"))
 }
 
+/// natsd alone, fast rather than small.
+pub fn natsd() -> Result<PathBuf> {
+    setup::need(setup::BUILD)?;
+    let mut command = shell::cargo();
+    command.args([
+        "build",
+        "--release",
+        "--package",
+        "lunix",
+        "--no-default-features",
+        "--features",
+        "natsd",
+    ]);
+    shell::run(&mut command)?;
+    Ok(paths::target().join("release/lunix"))
+}
+
 /// How the size build gets its standard library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Std {

@@ -52,9 +52,15 @@ fn cli() -> Command {
         switch("list", "name the targets"),
         switch("minimise", "add the best of what was found to the committed corpus"),
     ]);
-    let bench = Command::new("bench")
-        .about("figures beside those of peers, as markdown")
-        .arg(Arg::new("what").required(true).value_parser(["codec", "memory"]).help("what to measure"));
+    let bench = Command::new("bench").about("figures beside those of peers, as markdown").args([
+        Arg::new("what").required(true).value_parser(["codec", "broker", "memory"]).help("what to measure"),
+        Arg::new("arg")
+            .num_args(0..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .value_parser(value_parser!(OsString))
+            .help("for broker: --quick, --rounds N, --one-core, --two-cores, parts of rows' names"),
+    ]);
     let number = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_parser(value_parser!(u64)).help(help)
     };
@@ -100,6 +106,9 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
         },
         Some(("bench", matches)) => match matches.get_one::<String>("what").map(String::as_str) {
             Some("codec") => bench::codec()?,
+            Some("broker") => {
+                bench::broker(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
+            }
             _ => bench::memory()?,
         },
         Some(("differential", matches)) => {

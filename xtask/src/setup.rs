@@ -43,6 +43,9 @@ pub const PEERS: &[Tool] = &[
 /// What weighs the firmware and runs it.
 pub const FIRMWARE: &[Tool] = &[tool("qemu-system-arm", "qemu-system-arm"), tool("size", "binutils")];
 
+/// What natsd is measured against.
+pub const RIVALS: &[Tool] = &[tool("nats-server", "nats-server"), tool("python3", "python3-venv")];
+
 /// What fetches peers from the Python package index.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3-venv")];
 

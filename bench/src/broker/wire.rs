@@ -1,0 +1,101 @@
+//! Sockets to a server under load, as raw as a generator needs them.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+pub enum Wire {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Wire {
+    /// A bare connection.
+    pub fn open(address: &Address) -> io::Result<Self> {
+        Ok(match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_nodelay(true)?;
+                Self::Tcp(stream)
+            }
+            Address::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+        })
+    }
+
+    /// A client: `INFO` read, `CONNECT` said. `extra` goes along, and all of it is done when this returns.
+    pub fn client(address: &Address, extra: &str) -> io::Result<Self> {
+        let mut wire = Self::open(address)?;
+        wire.until(b"\r\n")?;
+        write!(
+            wire,
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\"version\":\"1\",\"protocol\":0}}\r\n{extra}"
+        )?;
+        wire.flush_through()?;
+        Ok(wire)
+    }
+
+    /// Returns when the server has done all that was said before. Nothing else may be on its way here.
+    pub fn flush_through(&mut self) -> io::Result<()> {
+        self.write_all(b"PING\r\n")?;
+        self.until(b"PONG\r\n")
+    }
+
+    fn until(&mut self, end: &[u8]) -> io::Result<()> {
+        let mut read = Vec::new();
+        let mut part = [0; 4096];
+        while !read.ends_with(end) {
+            match self.read(&mut part)? {
+                0 => return Err(io::Error::other(String::from_utf8_lossy(&read).into_owned())),
+                some => read.extend_from_slice(&part[..some]),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nonblocking(true),
+            Self::Unix(stream) => stream.set_nonblocking(true),
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(out),
+            Self::Unix(stream) => stream.read(out),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
