@@ -15,12 +15,17 @@ impl Sign {
         Ok(Self(path.to_owned()))
     }
 
-    /// `PROGRAM_PID.ports` with the URLs as JSON. It appears whole: those who wait for it read it at once.
-    pub(super) fn ports(folder: &Path, program: &str, urls: &[String]) -> io::Result<Self> {
+    /// `PROGRAM_PID.ports` with the URLs of each service as JSON: `("nats", ["nats://127.0.0.1:4222"])`.
+    /// It appears whole: those who wait for it read it at once.
+    pub(super) fn ports(folder: &Path, program: &str, services: &[(&str, Vec<String>)]) -> io::Result<Self> {
         let name = format!("{program}_{}.ports", std::process::id());
-        let urls: Vec<String> = urls.iter().map(|url| format!("\"{url}\"")).collect();
+        let member = |(service, urls): &(&str, Vec<String>)| {
+            let urls: Vec<String> = urls.iter().map(|url| format!("\"{url}\"")).collect();
+            format!("\"{service}\":[{}]", urls.join(","))
+        };
+        let members: Vec<String> = services.iter().map(member).collect();
         let hidden = folder.join(format!(".{name}"));
-        fs::write(&hidden, format!("{{\"nats\":[{}]}}", urls.join(",")))?;
+        fs::write(&hidden, format!("{{{}}}", members.join(",")))?;
         let path = folder.join(name);
         fs::rename(hidden, &path)?;
         Ok(Self(path))

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use lunix_core::broker::Peer;
+
+use crate::sys::interfaces;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -81,6 +83,22 @@ impl Listener {
             }
         }
     }
+}
+
+/// Where something that listens on `bound` is reached: there, or on all addresses of this machine.
+pub(super) fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let here = interfaces::addresses();
+    // An address that needs an interface's name besides it is of no use in a URL.
+    let usable = |ip: &IpAddr| match ip {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(ip) => bound.is_ipv6() && !ip.is_unicast_link_local(),
+    };
+    let reached = here.into_iter().filter(usable);
+    let reached: Vec<_> = reached.map(|ip| SocketAddr::new(ip, bound.port())).collect();
+    if reached.is_empty() { vec![bound] } else { reached }
 }
 
 impl AsFd for Listener {

@@ -16,6 +16,7 @@ mod wires;
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -214,8 +215,9 @@ fn serve(source: Source) -> Result<(), String> {
         signs.push(Sign::pid(path).map_err(at(path))?);
     }
     if let Some(folder) = &settings.listen.ports_file_dir {
-        let url = format!("nats://{address}");
-        signs.push(Sign::ports(folder, &program(), &[url]).map_err(at(folder))?);
+        let url = |address: SocketAddr| format!("nats://{address}");
+        let services = [("nats", listen::reachable(address).into_iter().map(url).collect())];
+        signs.push(Sign::ports(folder, &program(), &services).map_err(at(folder))?);
     }
 
     let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));

@@ -1,5 +1,6 @@
 //! System calls that no safe crate offers: the only modules of this program with `unsafe`.
 
+pub mod interfaces;
 pub mod local_time;
 pub mod peer;
 pub mod signals;
