@@ -14,6 +14,7 @@ mod run;
 mod server;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod toolchain;
 mod vm;
@@ -70,6 +71,9 @@ fn cli() -> Command {
             number("minutes", "scripts for so long"),
             number("seed", "of the first script, each next one has the next [1]"),
         ]);
+    let soak = Command::new("soak")
+        .about("natsd among two thousand clients that live badly")
+        .arg(number("minutes", "how long [1]"));
     let image = Command::new("image").about("build what the VM boots from, and print its sizes").arg(
         Arg::new("what")
             .value_parser(["vm", "firmware"])
@@ -85,7 +89,7 @@ fn cli() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands([run, test, vm, fuzz, bench, differential, image, dist])
+        .subcommands([run, test, vm, fuzz, bench, differential, soak, image, dist])
 }
 
 /// True if what was asked for is well.
@@ -114,6 +118,9 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
         Some(("differential", matches)) => {
             let number = |name: &str| matches.get_one::<u64>(name).copied();
             return differential::run(number("seed"), number("seeds"), number("minutes"));
+        }
+        Some(("soak", matches)) => {
+            return soak::run(matches.get_one("minutes").copied().unwrap_or(1));
         }
         Some(("dist", matches)) if matches.get_flag("pages") => dist::pages()?,
         Some(("dist", _)) => dist::run()?,

@@ -75,6 +75,11 @@ impl Client {
         self.flush(Duration::from_secs(10))
     }
 
+    /// Publishes.
+    pub fn publish(&mut self, subject: &str, payload: &str) -> Result<()> {
+        self.send(&format!("PUB {subject} {}\r\n{payload}\r\n", payload.len()))
+    }
+
     /// Asks, and waits for one answer. `None` if nobody is there to answer. Only for a connection that
     /// subscribes to nothing else: other messages are dropped meanwhile.
     pub fn request(&mut self, subject: &str, payload: &str, limit: Duration) -> Result<Option<Message>> {
@@ -125,7 +130,7 @@ impl Client {
     }
 
     /// A round trip: the server has seen everything that was sent before.
-    fn flush(&mut self, limit: Duration) -> Result<()> {
+    pub fn flush(&mut self, limit: Duration) -> Result<()> {
         self.send("PING\r\n")?;
         let deadline = Instant::now() + limit;
         loop {

@@ -68,6 +68,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where clients find it.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

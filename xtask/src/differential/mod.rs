@@ -9,7 +9,7 @@ mod generate;
 mod house;
 mod known;
 mod play;
-mod random;
+pub(crate) mod random;
 mod script;
 mod shrink;
 mod transcript;
