@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lunix_core::broker::{
-    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress,
+    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Reply, Peer, Progress,
     Subscription, Table, Tables,
 };
 use lunix_core::time::{Duration, Instant};
@@ -18,13 +18,15 @@ struct Tight {
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
     accounts: Vec<Account>,
+    replies: Vec<Reply>,
+    scratch: Vec<u8>,
     most: usize,
 }
 
 impl Memory for Tight {
     fn tables(&mut self) -> Tables<'_> {
-        let Self { nodes, subscriptions, groups, chunks, clients, accounts, .. } = self;
-        Tables { nodes, subscriptions, groups, chunks, clients, accounts }
+        let Self { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch, .. } = self;
+        Tables { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch }
     }
 
     fn grow(&mut self, table: Table) -> bool {
@@ -42,6 +44,8 @@ impl Memory for Tight {
             Table::Chunks => one(&mut self.chunks, Chunk::EMPTY, self.most),
             Table::Clients => one(&mut self.clients, Client::EMPTY, self.most),
             Table::Accounts => one(&mut self.accounts, Account::EMPTY, self.most),
+            Table::Replies => one(&mut self.replies, Reply::EMPTY, self.most),
+            Table::Scratch => one(&mut self.scratch, 0, self.most),
         }
     }
 }

@@ -7,9 +7,11 @@ use super::pool::NONE;
 pub struct Account {
     /// The root of its subscribed subjects; [`NONE`] before the first one.
     pub(super) root: u32,
+    /// How many clients are in it that were admitted.
+    pub(super) connections: u32,
 }
 
 impl Account {
     /// A slot that was never used.
-    pub const EMPTY: Self = Self { root: NONE };
+    pub const EMPTY: Self = Self { root: NONE, connections: 0 };
 }

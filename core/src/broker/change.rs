@@ -1,14 +1,11 @@
 //! What changes for everybody at once: limits, and what `INFO` says.
 
-use lunix_proto::nats::Limits as DecoderLimits;
-
-use super::client::{Client, ClientId, State};
+use super::client::{ClientId, State};
 use super::control::{Control, ErrorText};
 use super::memory::Memory;
-use super::pool::{at, at_mut};
+use super::pool::at_mut;
 use super::turn::{Turn, welcome};
-use super::user::UserId;
-use super::{Broker, Limits, Reason};
+use super::{Limits, Reason};
 
 /// Why every client is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,24 +27,18 @@ impl<M: Memory> Turn<'_, M> {
 
     /// Gives a client the new limits; closes it if there are too many of them.
     pub(super) fn limit(&mut self, client: ClientId) {
-        let Broker { memory, machine } = &mut *self.broker;
+        let machine = &mut self.broker.machine;
         let limits = &machine.limits;
-        let open = |slot: &&Client| slot.state == State::Open;
-        let Some(slot) = at(memory.tables().clients, client.index()).filter(open) else { return };
-        let user = slot.user;
         if machine.statistics.connections > limits.connections {
             self.line(client, Control::Error(ErrorText::Connections));
             return self.close(client, Reason::Connections);
         }
-        let own = memory.user(UserId::new(user)).map(|user| (user.subscriptions, user.payload));
-        let (subscriptions, payload) = own.unwrap_or_default();
-        let Some(slot) = at_mut(memory.tables().clients, client.index()) else { return };
-        slot.subscriptions_max =
-            subscriptions.map_or(limits.subscriptions, |most| most.min(limits.subscriptions));
-        slot.decoder.set_limits(DecoderLimits {
-            control_line: limits.control_line,
-            payload: payload.map_or(limits.payload, |most| most.min(limits.payload)),
-        });
+        let tables = self.broker.memory.tables();
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return;
+        };
+        slot.limit(limits);
         slot.wishes.headers &= limits.headers;
         slot.ping_at = slot.ping_interval(limits).map(|interval| {
             let at = self.now + interval;

@@ -6,6 +6,7 @@ use lunix_proto::nats::{ClientDecoder, Connect, Limits as DecoderLimits};
 
 use super::limits::Limits;
 use super::pool::NONE;
+use super::rights::Rights;
 use super::status::Traffic;
 use super::user::AccountId;
 use crate::time::{Duration, Instant};
@@ -58,6 +59,7 @@ pub struct Client {
     /// Whom the driver knows it as; [`NONE`] while it does not.
     pub(super) user: u32,
     pub(super) account: AccountId,
+    pub(super) rights: Rights,
     /// When it is closed for not having said who it is, or because its user's time is over.
     pub(super) until: Option<Instant>,
     /// It has said its first `PING` after `CONNECT`, which `INFO` follows if it understands that.
@@ -65,8 +67,12 @@ pub struct Client {
     /// The first of its subscriptions.
     pub(super) first: u32,
     pub(super) subscriptions: u32,
-    /// How many it may have.
+    /// How many its user may have.
     pub(super) subscriptions_max: u32,
+    /// How long its user's messages may be.
+    pub(super) payload_max: usize,
+    /// It counts as a connection of its account.
+    pub(super) counted: bool,
     /// Bytes that wait for it.
     pub(super) pending: usize,
     /// Since when it has taken none of them.
@@ -173,11 +179,14 @@ impl Client {
         admission: Admission::Known,
         user: NONE,
         account: AccountId::GLOBAL,
+        rights: Rights::ALL,
         until: None,
         informed: false,
         first: NONE,
         subscriptions: 0,
-        subscriptions_max: 0,
+        subscriptions_max: u32::MAX,
+        payload_max: usize::MAX,
+        counted: false,
         pending: 0,
         stalled: None,
         traffic: Traffic::NONE,
@@ -201,7 +210,6 @@ impl Client {
             number,
             opened: now,
             heard: now,
-            subscriptions_max: limits.subscriptions,
             ..Self::EMPTY
         };
         if limits.authenticate {
@@ -218,6 +226,12 @@ impl Client {
 
     pub(super) fn ping_interval(&self, limits: &Limits) -> Option<Duration> {
         limits.ping_interval.or_else(|| self.peer.is_remote().then_some(PING_INTERVAL))
+    }
+
+    /// Gives its decoder the limits.
+    pub(super) fn limit(&mut self, limits: &Limits) {
+        let payload = limits.payload.min(self.payload_max);
+        self.decoder.set_limits(DecoderLimits { control_line: limits.control_line, payload });
     }
 
     /// When it has to be looked at.

@@ -58,6 +58,24 @@ pub enum ErrorText<'a> {
     InvalidPublishSubject,
     /// A reply subject that only servers may use.
     ReservedReply(&'a [u8]),
+    /// A publish to what the user may not publish to.
+    PublishViolation(&'a [u8]),
+    /// A subscription to what the user may not subscribe to.
+    SubscribeViolation {
+        /// What it asked for.
+        subject: &'a [u8],
+        /// In which queue group.
+        queue: Option<&'a [u8]>,
+    },
+    /// A subscription that ends because the user may no longer have it.
+    Unsubscribed {
+        /// What it was to.
+        subject: &'a [u8],
+        /// In which queue group.
+        queue: Option<&'a [u8]>,
+        /// What the client called it.
+        sid: &'a [u8],
+    },
     /// `no_responders` without `headers`.
     NoRespondersNeedHeaders,
     /// A `protocol` that is neither 0 nor 1.
@@ -70,6 +88,8 @@ pub enum ErrorText<'a> {
     Stale,
     /// Credentials that do not fit, or none.
     Authorization,
+    /// Too many connections of one account.
+    AccountConnections,
     /// No credentials for too long.
     AuthenticationTimeout,
     /// A user whose time is over.
@@ -77,13 +97,33 @@ pub enum ErrorText<'a> {
 }
 
 impl ErrorText<'_> {
-    fn parts(&self) -> [&[u8]; 3] {
-        let text = match self {
+    /// About how long the line is.
+    pub(super) fn len(&self) -> usize {
+        let mut len = 9;
+        self.tell(|piece, quoted| len += piece.len() + usize::from(quoted) * 2);
+        len
+    }
+
+    /// Says the text: pieces, and whether each is somebody's and quoted.
+    fn tell(&self, mut say: impl FnMut(&[u8], bool)) {
+        let text = match *self {
             Self::Protocol(text) => text,
             Self::InvalidSubject => "Invalid Subject",
             Self::InvalidPublishSubject => "Invalid Publish Subject",
             Self::ReservedReply(reply) => {
-                return [b"Permissions Violation for Publish with Reply of \"", reply, b"\""];
+                say(b"Permissions Violation for Publish with Reply of ", false);
+                return say(reply, true);
+            }
+            Self::PublishViolation(subject) => {
+                say(b"Permissions Violation for Publish to ", false);
+                return say(subject, true);
+            }
+            Self::SubscribeViolation { subject, queue } => return refused(subject, queue, say),
+            Self::Unsubscribed { subject, queue, sid } => {
+                refused(subject, queue, &mut say);
+                say(b" (sid ", false);
+                say(sid, true);
+                ")"
             }
             Self::NoRespondersNeedHeaders => "no responders requires headers support",
             Self::ClientProtocol => "invalid client protocol",
@@ -91,14 +131,24 @@ impl ErrorText<'_> {
             Self::Subscriptions => "maximum subscriptions exceeded",
             Self::Stale => "Stale Connection",
             Self::Authorization => "Authorization Violation",
+            Self::AccountConnections => "maximum account active connections exceeded",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::AuthenticationExpired => "User Authentication Expired",
         };
-        [text.as_bytes(), b"", b""]
+        say(text.as_bytes(), false);
     }
 
     pub(super) fn of(error: DecodeError) -> Option<Self> {
         error.wire_text().map(Self::Protocol)
+    }
+}
+
+fn refused(subject: &[u8], queue: Option<&[u8]>, mut say: impl FnMut(&[u8], bool)) {
+    say(b"Permissions Violation for Subscription to ", false);
+    say(subject, true);
+    if let Some(queue) = queue {
+        say(b" using queue ", false);
+        say(queue, true);
     }
 }
 
@@ -148,7 +198,7 @@ impl Control<'_> {
             Self::Error(text) => {
                 let mut cut = Cut::new(out);
                 cut.put(b"-ERR '");
-                text.parts().into_iter().for_each(|part| cut.put(part));
+                text.tell(|piece, quoted| if quoted { cut.quote(piece) } else { cut.put(piece) });
                 cut.put(b"'\r\n");
                 cut.finish()
             }
@@ -179,7 +229,7 @@ impl Control<'_> {
             Self::Info(_) => 512,
             Self::Ok => 5,
             Self::Ping | Self::Pong => 6,
-            Self::Error(text) => 9 + text.parts().iter().map(|part| part.len()).sum::<usize>(),
+            Self::Error(text) => text.len(),
             Self::NoResponders { reply, sid, subject } => reply.len() + sid.len() + subject.len() + 56,
         }
     }

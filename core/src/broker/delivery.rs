@@ -104,6 +104,23 @@ impl<'o> Cut<'o> {
         self.len = end;
     }
 
+    /// Puts `text` between quotation marks, as Go quotes it; what is not ASCII stays as it is.
+    pub(super) fn quote(&mut self, text: &[u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.put(b"\"");
+        for &byte in text {
+            match byte {
+                b'"' | b'\\' => self.put(&[b'\\', byte]),
+                0..b' ' | 0x7F => {
+                    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                    self.put(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+                }
+                _ => self.put(&[byte]),
+            }
+        }
+        self.put(b"\"");
+    }
+
     pub(super) fn number(&mut self, mut number: usize) {
         let mut text = [b'0'; 20];
         let mut from = text.len();

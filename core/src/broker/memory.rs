@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::client::Client;
+use super::reply::Reply;
 use super::router::{Group, Subscription};
 use super::text::Chunk;
 use super::trie::Node;
@@ -26,6 +27,10 @@ pub struct Tables<'m> {
     pub clients: &'m mut [Client],
     /// Accounts, by [`AccountId`](super::AccountId).
     pub accounts: &'m mut [Account],
+    /// Reply subjects that somebody may publish to for a while; as many as are to be remembered at most.
+    pub replies: &'m mut [Reply],
+    /// Room for texts while they are told or mapped: the longest subject, reply subject or subscription, four times.
+    pub scratch: &'m mut [u8],
 }
 
 /// Where a broker keeps what it knows.
@@ -47,6 +52,12 @@ pub trait Memory {
     /// The driver's user of that number. It may change between two turns; a user that is gone may do nothing.
     fn user(&self, user: UserId) -> Option<User<'_>> {
         let _ = user;
+        None
+    }
+
+    /// How many connections of users an account may have; `None` is any number.
+    fn account_connections(&self, account: AccountId) -> Option<u32> {
+        let _ = account;
         None
     }
 
@@ -73,6 +84,10 @@ pub enum Table {
     Clients,
     /// [`Tables::accounts`].
     Accounts,
+    /// [`Tables::replies`].
+    Replies,
+    /// [`Tables::scratch`].
+    Scratch,
 }
 
 /// Memory of fixed size, for static memory: a microcontroller's broker takes its limits from here.
@@ -84,7 +99,7 @@ pub enum Table {
 /// type Small = Arrays<128, 64, 8, 64, 8>;
 /// let broker = Broker::new(Small::EMPTY, Limits::default(), 0x5eed);
 /// assert_eq!(broker.statistics().connections, 0);
-/// assert!(size_of::<Small>() < 15 * 1024);
+/// assert!(size_of::<Small>() < 16 * 1024);
 /// ```
 #[derive(Debug)]
 pub struct Arrays<
@@ -94,6 +109,8 @@ pub struct Arrays<
     const CHUNKS: usize,
     const CLIENTS: usize,
     const ACCOUNTS: usize = 2,
+    const REPLIES: usize = 4,
+    const SCRATCH: usize = 256,
 > {
     nodes: [Node; NODES],
     subscriptions: [Subscription; SUBSCRIPTIONS],
@@ -101,6 +118,8 @@ pub struct Arrays<
     chunks: [Chunk; CHUNKS],
     clients: [Client; CLIENTS],
     accounts: [Account; ACCOUNTS],
+    replies: [Reply; REPLIES],
+    scratch: [u8; SCRATCH],
 }
 
 impl<
@@ -110,7 +129,9 @@ impl<
     const CHUNKS: usize,
     const CLIENTS: usize,
     const ACCOUNTS: usize,
-> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS>
+    const REPLIES: usize,
+    const SCRATCH: usize,
+> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH>
 {
     /// All slots are free.
     pub const EMPTY: Self = Self {
@@ -120,6 +141,8 @@ impl<
         chunks: [Chunk::EMPTY; CHUNKS],
         clients: [const { Client::EMPTY }; CLIENTS],
         accounts: [Account::EMPTY; ACCOUNTS],
+        replies: [Reply::EMPTY; REPLIES],
+        scratch: [0; SCRATCH],
     };
 }
 
@@ -130,10 +153,12 @@ impl<
     const CHUNKS: usize,
     const CLIENTS: usize,
     const ACCOUNTS: usize,
-> Memory for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS>
+    const REPLIES: usize,
+    const SCRATCH: usize,
+> Memory for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH>
 {
     fn tables(&mut self) -> Tables<'_> {
-        let Self { nodes, subscriptions, groups, chunks, clients, accounts } = self;
-        Tables { nodes, subscriptions, groups, chunks, clients, accounts }
+        let Self { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch } = self;
+        Tables { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch }
     }
 }

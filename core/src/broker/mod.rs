@@ -28,7 +28,10 @@ mod control;
 mod delivery;
 mod limits;
 mod memory;
+mod permission;
 mod pool;
+mod reply;
+mod rights;
 mod router;
 mod status;
 mod text;
@@ -42,6 +45,7 @@ pub use control::{Control, ErrorText, Sid, Welcome};
 pub use delivery::Delivery;
 pub use limits::Limits;
 pub use memory::{Arrays, Memory, Table, Tables};
+pub use reply::Reply;
 pub use router::{Group, Subscription};
 pub use status::{ClientStatus, Queue, SubscriptionId, SubscriptionStatus, Traffic};
 pub use text::Chunk;
@@ -51,6 +55,7 @@ pub use user::{AccountId, Permissions, Responses, Subjects, User, UserId};
 
 use client::State;
 use pool::{NONE, at, at_mut};
+use reply::Replies;
 use router::Router;
 
 use lunix_proto::nats::Connect;
@@ -93,7 +98,8 @@ pub enum Input<'b> {
         client: ClientId,
     },
     /// A client is this user. It may be said right after `Opened` of one that is known without credentials;
-    /// it answers [`Action::Authenticate`].
+    /// it answers [`Action::Authenticate`]; and it is to be said again when what [`Memory::user`] tells has changed:
+    /// subscriptions that are no longer allowed then end, each with its `-ERR`.
     Admitted {
         /// Who.
         client: ClientId,
@@ -192,6 +198,8 @@ pub enum Reason {
     Connect,
     /// It is nobody.
     Authentication,
+    /// Its account has as many connections as it may have.
+    AccountConnections,
     /// It did not say in time who it is.
     AuthenticationTimeout,
     /// Its user's time is over.
@@ -220,6 +228,7 @@ impl core::fmt::Display for Reason {
             Self::Connections => "Maximum Connections Exceeded",
             Self::Connect => "Bad Client Protocol Version",
             Self::Authentication => "Authentication Failure",
+            Self::AccountConnections => "Maximum Account Connections Exceeded",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::Expired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
@@ -300,6 +309,7 @@ pub struct Broker<M> {
 struct Machine {
     limits: Limits,
     router: Router,
+    replies: Replies,
     statistics: Statistics,
     /// Slots of clients from here on were never used.
     high: u32,
@@ -315,6 +325,7 @@ impl<M: Memory> Broker<M> {
         let machine = Machine {
             limits,
             router: Router::new(seed),
+            replies: Replies::new(seed),
             statistics: Statistics {
                 in_messages: 0,
                 in_bytes: 0,
@@ -391,6 +402,12 @@ impl Machine {
             self.statistics.connections = self.statistics.connections.saturating_sub(1);
             self.statistics.pending = self.statistics.pending.saturating_sub(slot.pending);
             slot.pending = 0;
+            let account = slot.account;
+            if core::mem::replace(&mut slot.counted, false)
+                && let Some(account) = at_mut(tables.accounts, account.index())
+            {
+                account.connections = account.connections.saturating_sub(1);
+            }
         }
     }
 

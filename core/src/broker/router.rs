@@ -91,7 +91,7 @@ pub(super) struct Router {
     by_sid: Buckets,
     groups: Pool,
     by_name: Buckets,
-    chunks: Pool,
+    pub(super) chunks: Pool,
     /// Subscriptions that have got their last message and wait for the walk's end.
     spent: u32,
     /// Groups that the message at hand has met.

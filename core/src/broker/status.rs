@@ -4,6 +4,7 @@ use lunix_proto::Full;
 
 use super::client::{ClientId, Peer, State};
 use super::control::Sid;
+use super::delivery::Cut;
 use super::memory::{Memory, Tables};
 use super::pool::{NONE, at};
 use super::text::Text;
@@ -237,6 +238,40 @@ impl<M: Memory> Broker<M> {
             nodes,
         })
     }
+}
+
+/// A subscription's texts in [`Tables::scratch`], one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Described {
+    pub(super) subject: usize,
+    pub(super) queue: Option<usize>,
+    pub(super) sid: usize,
+}
+
+/// Writes what a subscription is to [`Tables::scratch`].
+pub(super) fn describe(tables: &mut Tables<'_>, subscription: u32) -> Result<Described, Full> {
+    let Tables { nodes, subscriptions, groups, chunks, scratch, .. } = tables;
+    let nothing = Full { needed: 0 };
+    let slot = at(subscriptions, subscription).ok_or(nothing)?;
+    let status = SubscriptionStatus {
+        client: ClientId::new(slot.client),
+        sid: Sid { text: slot.sid, chunks },
+        queue: at(groups, slot.group).map(|group| Queue { text: group.name, chunks }),
+        messages: 0,
+        max: None,
+        next: None,
+        node: slot.node,
+        nodes,
+    };
+    let subject = status.subject(scratch)?;
+    let mut cut = Cut::new(scratch.get_mut(subject..).unwrap_or_default());
+    let queue = status.queue.map(|queue| {
+        queue.parts().for_each(|part| cut.put(part));
+        queue.text.len()
+    });
+    status.sid.parts().for_each(|part| cut.put(part));
+    cut.finish().map_err(|full| Full { needed: subject + full.needed })?;
+    Ok(Described { subject, queue, sid: status.sid.len() })
 }
 
 fn id(index: u32) -> Option<SubscriptionId> {

@@ -8,7 +8,9 @@ use super::control::{Control, ErrorText, Sid, Welcome};
 use super::delivery::{self, Delivery};
 use super::memory::{Memory, Table, Tables};
 use super::pool::{NONE, at, at_mut};
+use super::rights::{is_filtered, is_withheld};
 use super::router::{Request, Route, Subscription};
+use super::status::Described;
 use super::user::AccountId;
 use super::{Action, Broker, Input, Machine, Reason};
 use crate::time::Instant;
@@ -38,6 +40,8 @@ pub struct Turn<'t, M> {
     message: Option<Passage<'t>>,
     /// Whom the driver has to find out about.
     pub(super) asking: Option<(ClientId, Connect<'t>)>,
+    /// Whose subscriptions are looked at, and the next one of them.
+    pub(super) reviewing: Option<(ClientId, u32)>,
     /// The slot of the client that is looked at next, and why.
     scan: u32,
     look: Look,
@@ -72,17 +76,21 @@ enum Stage {
 
 /// An action before its text is looked up.
 #[derive(Clone, Copy, Debug)]
-enum Step<'t> {
+pub(super) enum Step<'t> {
     Send(ClientId, Control<'t>),
     Deliver(Publish<'t>, u32, ClientId, bool),
     NoResponders(Publish<'t>, u32, ClientId),
     Close(ClientId, Reason),
     Authenticate(ClientId, Connect<'t>),
     Request(ClientId, AccountId, Publish<'t>),
+    Unsubscribed(ClientId, Described),
 }
 
 /// Replies that stand for what only servers may answer: exports of services, JetStream, gateways.
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
+
+/// What only servers publish: between gateways, and between the members of a cluster's group.
+const SERVERS_OWN: [&[u8]; 2] = [b"_GR_.", b"$NRG."];
 
 impl<'t, M: Memory> Turn<'t, M> {
     pub(super) fn new(broker: &'t mut Broker<M>, now: Instant, input: Input<'t>) -> Self {
@@ -95,6 +103,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             closing: None,
             message: None,
             asking: None,
+            reviewing: None,
             scan: NONE,
             look: Look::Deadlines,
         };
@@ -131,6 +140,10 @@ impl<'t, M: Memory> Turn<'t, M> {
     pub fn poll(&mut self) -> Option<Action<'_>> {
         let step = self.step()?;
         Some(match step {
+            Step::Unsubscribed(to, described) => {
+                let line = self.unsubscribed(described);
+                Action::Send { to, line: Control::Error(line) }
+            }
             Step::Request(client, account, Publish { subject, reply, body, header_len }) => {
                 let payload = body.get(header_len..).unwrap_or_default();
                 Action::Request { client, account, subject, reply, payload }
@@ -170,8 +183,11 @@ impl<'t, M: Memory> Turn<'t, M> {
                     None => continue,
                 }
             }
+            if let Some(step) = self.review() {
+                return Some(step);
+            }
             if let Some(passage) = &mut self.message {
-                match self.broker.carry(passage) {
+                match self.broker.carry(self.now, passage) {
                     Some(step) => return Some(step),
                     None => self.message = None,
                 }
@@ -382,6 +398,13 @@ impl<'t, M: Memory> Turn<'t, M> {
             // nats-server says so, and delivers all the same.
             self.line(client, Control::Error(ErrorText::InvalidPublishSubject));
         }
+        let Some(slot) = at(self.broker.memory.tables().clients, client.index()) else { return };
+        let account = slot.account;
+        let allowed = (!slot.rights.publish || self.may_publish(client, publish.subject))
+            && !SERVERS_OWN.iter().any(|prefix| publish.subject.starts_with(prefix));
+        if !allowed {
+            return self.line(client, Control::Error(ErrorText::PublishViolation(publish.subject)));
+        }
         if let Some(reply) = publish.reply
             && matches!(reply.first(), Some(b'_' | b'$'))
             && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
@@ -389,8 +412,6 @@ impl<'t, M: Memory> Turn<'t, M> {
             return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));
         }
         self.ok(client, wishes);
-        let account = at(self.broker.memory.tables().clients, client.index())
-            .map_or(AccountId::GLOBAL, |slot| slot.account);
         self.send(client.index(), account, publish);
     }
 
@@ -412,11 +433,15 @@ impl<'t, M: Memory> Turn<'t, M> {
         queue: Option<&'t [u8]>,
         sid: &'t [u8],
     ) -> Result<(), ErrorText<'t>> {
+        let slot = at(self.broker.memory.tables().clients, client.index());
+        if slot.is_some_and(|slot| slot.rights.subscribe) && !self.may_subscribe(client, subject, queue) {
+            return Err(ErrorText::SubscribeViolation { subject, queue });
+        }
         let Broker { memory, machine } = &mut *self.broker;
         let mut tables = memory.tables();
         let Some(slot) = at(tables.clients, client.index()) else { return Ok(()) };
         let request = Request { client: client.index(), account: slot.account, subject, queue, sid };
-        if slot.subscriptions >= slot.subscriptions_max {
+        if slot.subscriptions >= slot.subscriptions_max.min(machine.limits.subscriptions) {
             return Err(ErrorText::Subscriptions);
         }
         if machine.router.find(&tables, request.client, request.sid).is_some() {
@@ -512,7 +537,7 @@ impl<'t, M: Memory> Turn<'t, M> {
 
 impl<M: Memory> Broker<M> {
     /// Takes a message to its next receiver.
-    fn carry<'t>(&mut self, passage: &mut Passage<'t>) -> Option<Step<'t>> {
+    fn carry<'t>(&mut self, now: Instant, passage: &mut Passage<'t>) -> Option<Step<'t>> {
         if let Some(step) = passage.held.take() {
             return Some(step);
         }
@@ -533,6 +558,13 @@ impl<M: Memory> Broker<M> {
             if found.client == publisher && !wishes.echo {
                 continue;
             }
+            if is_filtered(&tables, found.client) {
+                let withheld = is_withheld(memory, found.client, found.group, subject);
+                tables = memory.tables();
+                if withheld {
+                    continue;
+                }
+            }
             if let Some(group) = found.group {
                 if machine.has_room(&tables, found.client, passage) {
                     machine.router.propose(&mut tables, group, found.subscription);
@@ -540,7 +572,7 @@ impl<M: Memory> Broker<M> {
                 continue;
             }
             if let Some(step) = machine.deliver(&mut tables, passage, found.subscription) {
-                return Some(step);
+                return Some(self.delivered(now, passage, step));
             }
         }
         while passage.stage == Stage::Queues {
@@ -555,7 +587,7 @@ impl<M: Memory> Broker<M> {
                 break;
             };
             if let Some(step) = machine.deliver(&mut tables, passage, subscription) {
-                return Some(step);
+                return Some(self.delivered(now, passage, step));
             }
         }
         if passage.stage == Stage::NoResponders {
@@ -569,6 +601,19 @@ impl<M: Memory> Broker<M> {
             }
         }
         None
+    }
+}
+
+impl<M: Memory> Broker<M> {
+    /// Remembers what a delivery allows its receiver to do.
+    #[inline]
+    fn delivered<'t>(&mut self, now: Instant, passage: &Passage<'t>, step: Step<'t>) -> Step<'t> {
+        if let (Some(reply), Step::Deliver(_, _, to, _)) = (passage.publish.reply, step)
+            && at(self.memory.tables().clients, to.index()).is_some_and(|slot| slot.rights.answer)
+        {
+            self.machine.let_answer(&mut self.memory, now, to.index(), reply);
+        }
+        step
     }
 }
 

@@ -1,8 +1,8 @@
 //! A driver without a network: what clients sent and got, as text.
 
 use lunix_core::broker::{
-    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer, Progress,
-    Reason, Subscription, Table, Tables, User, UserId,
+    Account, AccountId, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer,
+    Progress, Reason, Reply, Subscription, Table, Tables, User, UserId,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::json::Str;
@@ -17,10 +17,14 @@ pub(crate) struct Growing {
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
     accounts: Vec<Account>,
+    replies: Vec<Reply>,
+    scratch: Vec<u8>,
     /// The most slots that a table may have; 0 for no limit.
     most: usize,
     /// Whom [`UserId`]s mean.
     pub(crate) users: Vec<Option<User<'static>>>,
+    /// How many connections accounts may have, but for `$G`.
+    pub(crate) connections: Option<u32>,
 }
 
 impl Memory for Growing {
@@ -32,11 +36,17 @@ impl Memory for Growing {
             chunks: &mut self.chunks,
             clients: &mut self.clients,
             accounts: &mut self.accounts,
+            replies: &mut self.replies,
+            scratch: &mut self.scratch,
         }
     }
 
     fn user(&self, user: UserId) -> Option<User<'_>> {
         *self.users.get(user.index() as usize)?
+    }
+
+    fn account_connections(&self, account: AccountId) -> Option<u32> {
+        self.connections.filter(|_| account != AccountId::GLOBAL)
     }
 
     fn grow(&mut self, table: Table) -> bool {
@@ -57,6 +67,8 @@ impl Memory for Growing {
             Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY, self.most),
             Table::Clients => longer(&mut self.clients, Client::EMPTY, self.most),
             Table::Accounts => longer(&mut self.accounts, Account::EMPTY, self.most),
+            Table::Replies => longer(&mut self.replies, Reply::EMPTY, self.most),
+            Table::Scratch => longer(&mut self.scratch, 0, self.most),
         }
     }
 }
@@ -216,7 +228,7 @@ impl<M: Memory> Bench<M> {
             ..Info::default()
         };
         let bytes = match input {
-            Input::Received { bytes, .. } => bytes,
+            Input::Received { bytes, .. } | Input::Publish { body: bytes, .. } => bytes,
             _ => b"",
         };
         let mut turn = self.broker.handle(self.now, input);

@@ -9,3 +9,4 @@ mod model;
 mod protocol;
 mod scale;
 mod status;
+mod users;

@@ -82,6 +82,51 @@ pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
     }
 }
 
+/// Whether every subject that the pattern `part` matches is matched by the pattern `whole`, too.
+///
+/// Both must be valid, see [`is_pattern`]; for others the answer means nothing.
+///
+/// ```
+/// use lunix_proto::nats::subject::covers;
+/// assert!(covers(b"a.>", b"a.*.c") && covers(b"a.*", b"a.b") && covers(b"a.*.>", b"a.*.>"));
+/// assert!(!covers(b"a.*", b"a.>") && !covers(b"a.b", b"a.*") && !covers(b"a.>", b"a"));
+/// ```
+pub fn covers(whole: &[u8], part: &[u8]) -> bool {
+    let mut wholes = tokens(whole);
+    let mut parts = tokens(part);
+    loop {
+        match (wholes.next(), parts.next()) {
+            (None, None) | (Some(b">"), Some(_)) => return true,
+            (Some(_), Some(b">")) => return false,
+            (Some(b"*"), Some(_)) => {}
+            (Some(whole), Some(part)) if whole == part => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether there is a subject that both patterns match.
+///
+/// Both must be valid, see [`is_pattern`]; for others the answer means nothing.
+///
+/// ```
+/// use lunix_proto::nats::subject::overlaps;
+/// assert!(overlaps(b"a.*", b"*.b") && overlaps(b"a.>", b"*.*.c") && overlaps(b"a", b"a"));
+/// assert!(!overlaps(b"a.*", b"b.*") && !overlaps(b"a.>", b"a") && !overlaps(b"a.*", b"a.b.c"));
+/// ```
+pub fn overlaps(one: &[u8], other: &[u8]) -> bool {
+    let mut ones = tokens(one);
+    let mut others = tokens(other);
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) | (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(b"*"), Some(_)) | (Some(_), Some(b"*")) => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The tokens of a subject or pattern, valid or not: what lies between the dots.
 ///
 /// ```

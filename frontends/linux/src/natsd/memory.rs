@@ -1,6 +1,6 @@
 //! The broker's tables as vectors that grow by an eighth.
 
-use lunix_core::broker::{Account, Chunk, Client, Group, Memory, Node, Subscription, Table, Tables};
+use lunix_core::broker::{Account, Chunk, Client, Group, Memory, Node, Reply, Subscription, Table, Tables};
 
 /// Tables as long as they have to be.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ pub(super) struct Growing {
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
     accounts: Vec<Account>,
+    replies: Vec<Reply>,
+    scratch: Vec<u8>,
 }
 
 impl Memory for Growing {
@@ -22,6 +24,8 @@ impl Memory for Growing {
             chunks: &mut self.chunks,
             clients: &mut self.clients,
             accounts: &mut self.accounts,
+            replies: &mut self.replies,
+            scratch: &mut self.scratch,
         }
     }
 
@@ -33,9 +37,20 @@ impl Memory for Growing {
             Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY),
             Table::Clients => longer(&mut self.clients, Client::EMPTY),
             Table::Accounts => longer(&mut self.accounts, Account::EMPTY),
+            Table::Replies => self.replies.len() < REPLIES && longer(&mut self.replies, Reply::EMPTY),
+            Table::Scratch => {
+                let room = self.scratch.is_empty();
+                self.scratch.resize(SCRATCH, 0);
+                room
+            }
         }
     }
 }
+
+/// Answers that are waited for: one that is older than so many others may be lost.
+const REPLIES: usize = 64 << 10;
+/// Four of the longest subjects and reply subjects.
+const SCRATCH: usize = 32 << 10;
 
 /// By an eighth, so that a million subscriptions waste little; the allocator moves large tables by remapping.
 fn longer<T: Clone>(slots: &mut Vec<T>, empty: T) -> bool {
