@@ -14,6 +14,8 @@ use super::{Command, Flag, Hint, Style};
 pub struct Matches {
     command: &'static Command,
     flags: Vec<(&'static str, Option<OsString>)>,
+    /// Switches that were turned off by name.
+    off: Vec<&'static str>,
     arguments: Vec<OsString>,
 }
 
@@ -62,7 +64,8 @@ impl Command {
     /// # Errors
     /// The first flag or argument that does not fit.
     pub fn try_parse(&'static self, args: impl IntoIterator<Item = OsString>) -> Result<Matches, UsageError> {
-        let mut matches = Matches { command: self, flags: Vec::new(), arguments: Vec::new() };
+        let mut matches =
+            Matches { command: self, flags: Vec::new(), off: Vec::new(), arguments: Vec::new() };
         let mut args = args.into_iter();
         let mut only_arguments = false;
         while let Some(arg) = args.next() {
@@ -83,6 +86,11 @@ impl Matches {
     /// The flag was given.
     pub fn has(&self, key: &str) -> bool {
         self.flags.iter().any(|(name, _)| *name == key)
+    }
+
+    /// What a switch was turned to; `None` if it was not given.
+    pub fn truth(&self, key: &str) -> Option<bool> {
+        if self.has(key) { Some(true) } else { self.off.contains(&key).then_some(false) }
     }
 
     /// The flag's value, the last one if it was given several times.
@@ -196,6 +204,10 @@ impl Matches {
         let flag = self.find(name, long && self.command.style == Style::Gnu)?;
         let value = match (flag.value, value) {
             (None, None) => None,
+            (None, Some(value)) if self.command.style == Style::Go => {
+                self.turn(flag, value)?;
+                return Ok(());
+            }
             (None, Some(_)) => {
                 return Err(self.error(format_args!("--{}: takes no value", flag.key())));
             }
@@ -203,6 +215,20 @@ impl Matches {
             (Some(expected), None) => Some(self.following(flag, expected, rest)?),
         };
         self.push(flag, value)
+    }
+
+    /// `-flag=true` and `-flag=false`, with all words that Go's flag package knows.
+    fn turn(&mut self, flag: &'static Flag, value: &[u8]) -> Result<(), UsageError> {
+        let key = flag.key();
+        self.flags.retain(|(name, _)| *name != key);
+        match value {
+            b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => self.push(flag, None),
+            b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => {
+                self.off.push(key);
+                Ok(())
+            }
+            _ => Err(self.wrong(key, "true or false", &String::from_utf8_lossy(value))),
+        }
     }
 
     fn push_short(
@@ -371,6 +397,18 @@ mod tests {
             assert_eq!(parse(&GO, form).unwrap().text("addr"), Ok(Some("h")), "{form:?}");
         }
         assert!(parse(&GO, &["-DV"]).unwrap().has("DV"));
+        for (form, truth) in [
+            (&["-DV"][..], Some(true)),
+            (&["--DV=true"], Some(true)),
+            (&["-DV=0"], Some(false)),
+            (&["-DV", "-DV=false"], Some(false)),
+            (&["-DV=f", "-DV=T"], Some(true)),
+            (&[], None),
+        ] {
+            let matches = parse(&GO, form).unwrap();
+            assert_eq!((matches.truth("DV"), matches.has("DV")), (truth, truth == Some(true)), "{form:?}");
+        }
+        assert_eq!(parse(&GO, &["-DV=x"]).unwrap_err(), "natsd: --DV: expected true or false, found 'x'");
         assert_eq!(parse(&GO, &["x"]).unwrap_err(), "natsd: unexpected argument 'x' (see --help)");
     }
 

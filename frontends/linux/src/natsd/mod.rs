@@ -1,6 +1,7 @@
 //! `natsd`: a NATS server for small machines. `lunix_core::broker` decides, this moves the bytes.
 
 mod clients;
+mod command;
 mod connection;
 mod files;
 mod identity;
@@ -23,11 +24,12 @@ use std::process::ExitCode;
 use lunix_core::broker::Broker;
 use rustix::process::{Resource, Rlimit};
 
-use crate::cli::{Command, Flag, Hint, Matches, Style};
+use crate::cli::Matches;
 use crate::notify;
 use crate::reactor::Reactor;
 use crate::sys::signals::Signals;
 
+pub use command::COMMAND;
 use files::Sign;
 use identity::{Identity, LEVEL};
 use listen::Listener;
@@ -36,92 +38,6 @@ use memory::Growing;
 use reload::Source;
 use server::Server;
 pub use settings::{Listen, Logging, Operation, Settings, Socket};
-
-const fn switch(names: &'static [&'static str], help: &'static str) -> Flag {
-    Flag { names, value: None, help, hint: Hint::None }
-}
-
-const fn valued(names: &'static [&'static str], value: &'static str, help: &'static str, hint: Hint) -> Flag {
-    Flag { names, value: Some(value), help, hint }
-}
-
-/// The command line of `natsd`.
-pub static COMMAND: Command = Command {
-    name: "natsd",
-    about: "NATS server for small machines",
-    arguments: &[],
-    flags: &[
-        &[
-            valued(&["addr", "a", "net"], "HOST", "listen on this address [127.0.0.1]", Hint::None),
-            valued(&["port", "p"], "PORT", "listen on this port, -1 for any that is free [4222]", Hint::None),
-            valued(
-                &["socket"],
-                "PATH",
-                "listen on this UNIX socket, or 'none' [$XDG_RUNTIME_DIR/natsd.sock; root: /run/natsd.sock]",
-                Hint::File,
-            ),
-            valued(&["name", "n", "server_name"], "NAME", "the server's name [its id]", Hint::None),
-            valued(&["config", "c"], "FILE", "configuration file", Hint::File),
-            switch(&["check-config", "t"], "check the configuration and exit"),
-            valued(&["pid", "P"], "FILE", "write the process id to this file", Hint::File),
-            valued(&["ports_file_dir"], "DIR", "write natsd_PID.ports to this folder", Hint::Folder),
-            valued(
-                &["signal", "sl"],
-                "SIGNAL[=PID]",
-                "send stop, quit, term, reopen, reload or ldm to the natsd that runs, or to a process id or pid file",
-                Hint::None,
-            ),
-        ],
-        &[
-            valued(&["log", "l"], "FILE", "log to this file instead of stderr", Hint::File),
-            valued(&["logtime", "T"], "BOOL", "log lines bear the time, in UTC [true]", Hint::None),
-            switch(&["debug", "D"], "log when connections come and go, and why"),
-            switch(&["trace", "V"], "log what clients say"),
-            switch(&["DV"], "both"),
-            switch(&["VV"], "as --trace"),
-            switch(&["DVV"], "as -DV"),
-        ],
-        &[
-            valued(&["http_port", "m", "http"], "PORT", "not in this build", Hint::None),
-            valued(&["https_port", "ms"], "PORT", "not in this build", Hint::None),
-            valued(&["user"], "USER", "not in this build", Hint::None),
-            valued(&["pass"], "PASSWORD", "not in this build", Hint::None),
-            valued(&["auth"], "TOKEN", "not in this build", Hint::None),
-            switch(&["tls", "tlsverify"], "not in this build"),
-            valued(&["tlscert", "tlskey", "tlscacert"], "FILE", "without meaning without --tls", Hint::File),
-            valued(
-                &["routes", "cluster", "cluster_listen", "cluster_name"],
-                "URL",
-                "not in this build",
-                Hint::None,
-            ),
-            switch(&["jetstream", "js"], "not in this build"),
-            valued(&["store_dir", "sd"], "DIR", "without meaning without JetStream", Hint::Folder),
-            switch(&["syslog", "s"], "not in this build; log to stderr, and let the supervisor collect it"),
-        ],
-        &[
-            switch(&["help", "h"], "show this help and exit"),
-            switch(&["version", "v"], "show the version and exit"),
-        ],
-    ],
-    of: None,
-    style: Style::Go,
-    details: &[
-        "Flags are those of nats-server, with one dash or two. A client on the UNIX socket is faster than one on \
-         TCP. Nothing happens while nothing happens: an idle server makes no system call.",
-        "The configuration file has nats-server's syntax and its keys: host, port, listen, server_name, \
-         max_payload, max_control_line, max_connections, max_subscriptions, max_pending, write_deadline, \
-         ping_interval, ping_max, no_header_support, pid_file, ports_file_dir, log_file, logtime, debug, trace; \
-         and our own: socket, max_pending_all (what may wait for all clients together).",
-        "Clients on this machine are not pinged unless ping_interval is set: the kernel reports their death.",
-    ],
-    examples: &[
-        ("natsd", "on 127.0.0.1:4222 and the UNIX socket"),
-        ("natsd -p -1 --ports_file_dir /tmp", "on any port; the file says which"),
-        ("natsd -c natsd.conf -DV", "with a configuration, saying all that it does"),
-        ("natsd --signal term=/run/natsd.pid", "stops the one with that pid file"),
-    ],
-};
 
 /// Runs `natsd` until a signal stops it.
 pub fn run(matches: &Matches) -> ExitCode {

@@ -52,14 +52,10 @@ impl Subject for Logging {
 
     fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
         self.file = matches.path("log").map(Path::to_owned).or(self.file.take());
-        self.debug |= ["debug", "DV", "DVV"].iter().any(|flag| matches.has(flag));
-        self.trace |= ["trace", "VV", "DV", "DVV"].iter().any(|flag| matches.has(flag));
-        match matches.text("logtime")? {
-            None => {}
-            Some("true" | "1") => self.time = true,
-            Some("false" | "0") => self.time = false,
-            Some(other) => return Err(matches.wrong("logtime", "true or false", other)),
-        }
+        let turned = |names: &[&str]| names.iter().filter_map(|name| matches.truth(name)).max();
+        self.debug = turned(&["debug", "DV", "DVV"]).unwrap_or(self.debug);
+        self.trace = turned(&["trace", "VV", "DV", "DVV"]).unwrap_or(self.trace);
+        self.time = matches.truth("logtime").unwrap_or(self.time);
         Ok(())
     }
 

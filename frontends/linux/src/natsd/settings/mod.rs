@@ -76,17 +76,20 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What nats-server has and this build does not, by flag.
-const ABSENT: [(&str, &str); 9] = [
-    ("http_port", "monitoring over HTTP"),
-    ("https_port", "monitoring over HTTP"),
-    ("user", "users"),
-    ("pass", "users"),
-    ("auth", "users"),
-    ("tls", "TLS"),
-    ("routes", "clustering"),
-    ("jetstream", "JetStream"),
-    ("syslog", "syslog"),
+/// What nats-server has and natsd or this build has not, by flag.
+const ABSENT: [(&str, &str); 12] = [
+    ("http_port", "monitoring over HTTP: not in this build"),
+    ("https_port", "monitoring over HTTP: not in this build"),
+    ("user", "users: not in this build"),
+    ("pass", "users: not in this build"),
+    ("auth", "users: not in this build"),
+    ("tls", "TLS: not in this build"),
+    ("tlsverify", "TLS: not in this build"),
+    ("routes", "natsd has no clusters; it joins one as a leaf node"),
+    ("jetstream", "natsd has no JetStream; as a leaf node it reaches that of a cluster"),
+    ("syslog", "natsd has no syslog; log to stderr, and let the supervisor collect it"),
+    ("remote_syslog", "natsd has no syslog; log to stderr, and let the supervisor collect it"),
+    ("profile", "natsd has no profiling over HTTP; perf(1) works"),
 ];
 
 impl Default for Settings {
@@ -140,7 +143,7 @@ impl Settings {
     fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
         for (flag, what) in ABSENT {
             if matches.has(flag) {
-                return Err(matches.error(format_args!("--{flag}: {what}: not in this build")));
+                return Err(matches.error(format_args!("--{flag}: {what}")));
             }
         }
         self.subjects_mut().into_iter().try_for_each(|subject| subject.apply(matches))
