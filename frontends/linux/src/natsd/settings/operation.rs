@@ -101,8 +101,14 @@ fn absent_listeners(file: &mut Section) {
     if let Some(jetstream) = file.take(&["jetstream"])
         && !jetstream.is_off()
     {
-        let mut block = if jetstream.is_block() { jetstream.clone().block() } else { None };
-        if block.as_mut().and_then(|block| block.truth(&["enabled"])) != Some(false) {
+        let off = if jetstream.is_block() {
+            let block = jetstream.clone().block();
+            block.and_then(|mut block| block.truth(&["enabled"])) == Some(false)
+        } else {
+            let word = |text: &str| Some(text.to_ascii_lowercase());
+            matches!(jetstream.parsed("on or off", word).as_deref(), Some("disabled" | "disable"))
+        };
+        if !off {
             jetstream.note("natsd has no JetStream; as a leaf node it reaches that of a cluster");
         }
     }
