@@ -104,21 +104,51 @@ impl<'o> Cut<'o> {
         self.len = end;
     }
 
-    /// Puts `text` between quotation marks, as Go quotes it; what is not ASCII stays as it is.
+    /// Puts `text` between quotation marks, as Go quotes it; it takes all that is Unicode, but for control
+    /// characters, for printable.
     pub(super) fn quote(&mut self, text: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.put(b"\"");
-        for &byte in text {
-            match byte {
-                b'"' | b'\\' => self.put(&[b'\\', byte]),
-                0..b' ' | 0x7F => {
-                    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-                    self.put(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
-                }
-                _ => self.put(&[byte]),
+        for chunk in text.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                self.quote_char(char);
+            }
+            for &byte in chunk.invalid() {
+                self.put(b"\\x");
+                self.hex(u32::from(byte), 2);
             }
         }
         self.put(b"\"");
+    }
+
+    fn quote_char(&mut self, char: char) {
+        match char {
+            '"' => self.put(b"\\\""),
+            '\\' => self.put(b"\\\\"),
+            '\x07' => self.put(b"\\a"),
+            '\x08' => self.put(b"\\b"),
+            '\t' => self.put(b"\\t"),
+            '\n' => self.put(b"\\n"),
+            '\x0B' => self.put(b"\\v"),
+            '\x0C' => self.put(b"\\f"),
+            '\r' => self.put(b"\\r"),
+            '\0'..' ' | '\x7F' => {
+                self.put(b"\\x");
+                self.hex(u32::from(char), 2);
+            }
+            '\u{80}'..='\u{9F}' => {
+                self.put(b"\\u");
+                self.hex(u32::from(char), 4);
+            }
+            _ => self.put(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+
+    fn hex(&mut self, number: u32, digits: u32) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for place in (0..digits).rev() {
+            let nibble = (number >> (4 * place)) & 15;
+            self.put(&[DIGITS.get(nibble as usize).copied().unwrap_or(b'0')]);
+        }
     }
 
     pub(super) fn number(&mut self, mut number: usize) {

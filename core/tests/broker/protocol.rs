@@ -163,6 +163,18 @@ fn headers_without_leave_are_closed_without_a_word() {
 }
 
 #[test]
+fn what_a_client_said_is_quoted_as_go_does() {
+    dialogue(&[
+        QUIET,
+        (
+            "PUB a _R_.\"\\\x01\x07\x0b\x7f\u{85}\u{fc} 0\n",
+            "-ERR 'Permissions Violation for Publish with Reply of \
+             \"_R_.\\\"\\\\\\x01\\a\\v\\x7f\\u0085\u{fc}\"'\n",
+        ),
+    ]);
+}
+
+#[test]
 fn nobody_else_notices_a_broken_stream() {
     let mut bench = bench();
     let (good, bad) = (bench.connect(), bench.connect());
