@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lunix_core::broker::{
-    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Reply, Peer, Progress,
-    Subscription, Table, Tables,
+    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Interest, Leaf, Limits, Memory, Node,
+    Peer, Progress, Reply, Subscription, Table, Tables,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::nats::{Info, subject};
@@ -20,13 +20,38 @@ struct Tight {
     accounts: Vec<Account>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
+    leaves: Vec<Leaf>,
+    interests: Vec<Interest>,
     most: usize,
 }
 
 impl Memory for Tight {
     fn tables(&mut self) -> Tables<'_> {
-        let Self { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch, .. } = self;
-        Tables { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch }
+        let Self {
+            nodes,
+            subscriptions,
+            groups,
+            chunks,
+            clients,
+            accounts,
+            replies,
+            scratch,
+            leaves,
+            interests,
+            ..
+        } = self;
+        Tables {
+            nodes,
+            subscriptions,
+            groups,
+            chunks,
+            clients,
+            accounts,
+            replies,
+            scratch,
+            leaves,
+            interests,
+        }
     }
 
     fn grow(&mut self, table: Table) -> bool {
@@ -46,6 +71,8 @@ impl Memory for Tight {
             Table::Accounts => one(&mut self.accounts, Account::EMPTY, self.most),
             Table::Replies => one(&mut self.replies, Reply::EMPTY, self.most),
             Table::Scratch => one(&mut self.scratch, 0, self.most),
+            Table::Leaves => one(&mut self.leaves, Leaf::EMPTY, self.most),
+            Table::Interests => one(&mut self.interests, Interest::EMPTY, self.most),
         }
     }
 }
@@ -120,7 +147,7 @@ impl Bench {
                     self.got[to].extend_from_slice(&buffer[..written]);
                     self.got[to].extend_from_slice(delivery.body());
                 }
-                Action::Authenticate { .. } | Action::Request { .. } => unreachable!(),
+                Action::Authenticate { .. } | Action::Request { .. } | Action::Leaf(_) => unreachable!(),
                 Action::Close { client, .. } => closed.push(client),
             }
         }

@@ -21,7 +21,9 @@ pub(super) enum Look {
 impl<M: Memory> Turn<'_, M> {
     /// The limits are these from now on.
     pub(super) fn set_limits(&mut self, limits: Limits) {
-        self.broker.machine.limits = limits;
+        // What is wanted is written down from the beginning or never.
+        let leaves = if self.broker.machine.limits.leaves > 0 { limits.leaves.max(1) } else { 0 };
+        self.broker.machine.limits = Limits { leaves, ..limits };
         self.look_at_all(Look::Limits);
     }
 

@@ -64,6 +64,8 @@ pub struct Client {
     pub(super) until: Option<Instant>,
     /// It has said its first `PING` after `CONNECT`, which `INFO` follows if it understands that.
     pub(super) informed: bool,
+    /// Which leaf node it is; [`NONE`] for a client.
+    pub(super) leaf: u32,
     /// The first of its subscriptions.
     pub(super) first: u32,
     pub(super) subscriptions: u32,
@@ -182,6 +184,7 @@ impl Client {
         rights: Rights::ALL,
         until: None,
         informed: false,
+        leaf: NONE,
         first: NONE,
         subscriptions: 0,
         subscriptions_max: u32::MAX,

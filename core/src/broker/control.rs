@@ -94,6 +94,8 @@ pub enum ErrorText<'a> {
     AuthenticationTimeout,
     /// A user whose time is over.
     AuthenticationExpired,
+    /// A leaf node that is connected to itself by way of others.
+    Loop,
 }
 
 impl ErrorText<'_> {
@@ -125,6 +127,7 @@ impl ErrorText<'_> {
                 say(sid, true);
                 ")"
             }
+            Self::Loop => "Loop detected for leafnode. Delaying attempt to reconnect for 30s",
             Self::NoRespondersNeedHeaders => "no responders requires headers support",
             Self::ClientProtocol => "invalid client protocol",
             Self::Connections => "maximum connections exceeded",

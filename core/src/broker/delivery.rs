@@ -80,7 +80,7 @@ pub(super) fn head_len(
 }
 
 /// Decimal digits of `number`.
-fn digits(number: usize) -> usize {
+pub(super) fn digits(number: usize) -> usize {
     number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 

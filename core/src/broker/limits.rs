@@ -28,6 +28,9 @@ pub struct Limits {
     pub headers: bool,
     /// Whether a client must be [admitted](super::Input::Admitted).
     pub authenticate: bool,
+    /// Leaf nodes at the same time. If it is 0 when the broker begins, it stays so: what is wanted is then not
+    /// written down.
+    pub leaves: u32,
     /// How long a client may take to say who it is.
     pub auth_timeout: Duration,
 }
@@ -46,6 +49,7 @@ impl Limits {
         ping_max: 2,
         headers: true,
         authenticate: false,
+        leaves: 0,
         auth_timeout: Duration::from_secs(2),
     };
 }

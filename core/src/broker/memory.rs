@@ -2,6 +2,8 @@
 
 use super::account::Account;
 use super::client::Client;
+use super::leaf::Leaf;
+use super::leaf_interest::Interest;
 use super::reply::Reply;
 use super::router::{Group, Subscription};
 use super::text::Chunk;
@@ -31,6 +33,10 @@ pub struct Tables<'m> {
     pub replies: &'m mut [Reply],
     /// Room for texts while they are told or mapped: the longest subject, reply subject or subscription, four times.
     pub scratch: &'m mut [u8],
+    /// Leaf nodes.
+    pub leaves: &'m mut [Leaf],
+    /// What is wanted, if there may be leaf nodes.
+    pub interests: &'m mut [Interest],
 }
 
 /// Where a broker keeps what it knows.
@@ -88,6 +94,10 @@ pub enum Table {
     Replies,
     /// [`Tables::scratch`].
     Scratch,
+    /// [`Tables::leaves`].
+    Leaves,
+    /// [`Tables::interests`].
+    Interests,
 }
 
 /// Memory of fixed size, for static memory: a microcontroller's broker takes its limits from here.
@@ -111,6 +121,8 @@ pub struct Arrays<
     const ACCOUNTS: usize = 2,
     const REPLIES: usize = 4,
     const SCRATCH: usize = 256,
+    const LEAVES: usize = 0,
+    const INTERESTS: usize = 0,
 > {
     nodes: [Node; NODES],
     subscriptions: [Subscription; SUBSCRIPTIONS],
@@ -120,6 +132,8 @@ pub struct Arrays<
     accounts: [Account; ACCOUNTS],
     replies: [Reply; REPLIES],
     scratch: [u8; SCRATCH],
+    leaves: [Leaf; LEAVES],
+    interests: [Interest; INTERESTS],
 }
 
 impl<
@@ -131,7 +145,9 @@ impl<
     const ACCOUNTS: usize,
     const REPLIES: usize,
     const SCRATCH: usize,
-> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH>
+    const LEAVES: usize,
+    const INTERESTS: usize,
+> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH, LEAVES, INTERESTS>
 {
     /// All slots are free.
     pub const EMPTY: Self = Self {
@@ -143,6 +159,8 @@ impl<
         accounts: [Account::EMPTY; ACCOUNTS],
         replies: [Reply::EMPTY; REPLIES],
         scratch: [0; SCRATCH],
+        leaves: [const { Leaf::EMPTY }; LEAVES],
+        interests: [Interest::EMPTY; INTERESTS],
     };
 }
 
@@ -155,10 +173,35 @@ impl<
     const ACCOUNTS: usize,
     const REPLIES: usize,
     const SCRATCH: usize,
-> Memory for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH>
+    const LEAVES: usize,
+    const INTERESTS: usize,
+> Memory
+    for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH, LEAVES, INTERESTS>
 {
     fn tables(&mut self) -> Tables<'_> {
-        let Self { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch } = self;
-        Tables { nodes, subscriptions, groups, chunks, clients, accounts, replies, scratch }
+        let Self {
+            nodes,
+            subscriptions,
+            groups,
+            chunks,
+            clients,
+            accounts,
+            replies,
+            scratch,
+            leaves,
+            interests,
+        } = self;
+        Tables {
+            nodes,
+            subscriptions,
+            groups,
+            chunks,
+            clients,
+            accounts,
+            replies,
+            scratch,
+            leaves,
+            interests,
+        }
     }
 }

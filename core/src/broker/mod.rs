@@ -26,6 +26,10 @@ mod change;
 mod client;
 mod control;
 mod delivery;
+mod leaf;
+mod leaf_action;
+mod leaf_interest;
+mod leaf_turn;
 mod limits;
 mod memory;
 mod permission;
@@ -43,6 +47,9 @@ pub use account::Account;
 pub use client::{Client, ClientId, Peer};
 pub use control::{Control, ErrorText, Sid, Welcome};
 pub use delivery::Delivery;
+pub use leaf::{Leaf, LeafStatus, LeafTerms};
+pub use leaf_action::{LeafAction, LeafDelivery, LeafInterest};
+pub use leaf_interest::Interest;
 pub use limits::Limits;
 pub use memory::{Arrays, Memory, Table, Tables};
 pub use reply::Reply;
@@ -80,11 +87,25 @@ pub enum Input<'b> {
         /// At least one byte.
         bytes: &'b [u8],
     },
-    /// The driver has written to a connection as much as it takes. Causes no action.
+    /// A connection begins as [`Input::Opened`], with a leaf node or with a hub. What `INFO` says is the driver's.
+    LeafOpened {
+        /// The driver's number for it.
+        client: ClientId,
+        /// Where it comes from.
+        peer: Peer,
+    },
+    /// The handshake with a leaf node or a hub is over; may be said again when its rules have changed.
+    LeafJoined {
+        /// Which.
+        client: ClientId,
+        /// What it is.
+        terms: LeafTerms<'b>,
+    },
+    /// The driver has written to a connection as much as it takes. Causes no action for clients.
     Flushed {
         /// To whom.
         client: ClientId,
-        /// How many bytes are left to be written.
+        /// How many bytes are left to be written. To a leaf node more may be said then.
         left: usize,
     },
     /// Somebody wants to know how long a client takes to answer: it is sent a `PING`, unless one is under way.
@@ -157,6 +178,8 @@ pub enum Action<'a> {
         /// What it says about itself.
         connect: Connect<'a>,
     },
+    /// What concerns a leaf node.
+    Leaf(LeafAction<'a>),
     /// Somebody asks the server: a message to `$SYS.REQ.>` that [`Memory::serves`], besides its deliveries.
     Request {
         /// Who.
@@ -208,6 +231,10 @@ pub enum Reason {
     Revoked,
     /// The driver ends.
     Shutdown,
+    /// A leaf node is connected to itself by way of others.
+    Loop,
+    /// A leaf node did what its hub does not allow.
+    Permissions,
 }
 
 impl Reason {
@@ -233,6 +260,8 @@ impl core::fmt::Display for Reason {
             Self::Expired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
             Self::Shutdown => "Server Shutdown",
+            Self::Loop => "Loop Detected",
+            Self::Permissions => "Permissions Violation",
         })
     }
 }
@@ -311,6 +340,7 @@ struct Machine {
     router: Router,
     replies: Replies,
     statistics: Statistics,
+    leaves: leaf::Leaves,
     /// Slots of clients from here on were never used.
     high: u32,
     /// Not after the first deadline of any client.
@@ -324,8 +354,9 @@ impl<M: Memory> Broker<M> {
     pub const fn new(memory: M, limits: Limits, seed: u64) -> Self {
         let machine = Machine {
             limits,
-            router: Router::new(seed),
+            router: Router::new(seed, limits.leaves > 0),
             replies: Replies::new(seed),
+            leaves: leaf::Leaves::new(seed.rotate_left(48)),
             statistics: Statistics {
                 in_messages: 0,
                 in_bytes: 0,
@@ -414,6 +445,7 @@ impl Machine {
     /// Ends the subscriptions that could not end while a message was under way.
     fn settle(&mut self, tables: &mut Tables<'_>) {
         while self.router.choice(tables).is_some() {}
+        while self.next_touched(tables).is_some() {}
         while let Some((subscription, client)) = self.router.spent(tables) {
             let mut first = at(tables.clients, client).map_or(NONE, |slot| slot.first);
             self.router.bury(tables, subscription, &mut first);

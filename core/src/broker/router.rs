@@ -1,5 +1,6 @@
 //! Who gets a message: subscriptions by subject, by queue group and by client.
 
+use super::leaf_interest::{Interests, Party, Place};
 use super::memory::{Table, Tables};
 use super::pool::{Buckets, Link, Linked, NONE, Pool, at, at_mut, hash};
 use super::text::Text;
@@ -17,7 +18,7 @@ pub struct Subscription {
     pub(super) client_next: u32,
     client_before: u32,
     pub(super) group: u32,
-    /// How many messages it gets in its life; 0 if no number was set.
+    /// How many messages it gets in its life; 0 if no number was set. Of a leaf node's, how many want it there.
     pub(super) max: u32,
     /// How many it has got, as far as 32 bits count; messages that nobody counts need no more.
     pub(super) got: u32,
@@ -60,15 +61,24 @@ pub struct Group {
     met: u32,
     /// The one of them that gets it.
     chosen: u32,
-    /// The next group that the message has met.
-    touched: u32,
+    /// It is a leaf node's.
+    remote: bool,
+    /// The next group that the message has met; then, the next one of which the same leaf has the chosen member.
+    pub(super) touched: u32,
     pub(super) name: Text<15>,
 }
 
 impl Group {
     /// A slot that was never used.
-    pub const EMPTY: Self =
-        Self { link: Link::EMPTY, members: 0, met: 0, chosen: NONE, touched: NONE, name: Text::EMPTY };
+    pub const EMPTY: Self = Self {
+        link: Link::EMPTY,
+        members: 0,
+        met: 0,
+        chosen: NONE,
+        remote: false,
+        touched: NONE,
+        name: Text::EMPTY,
+    };
 }
 
 impl Linked for Group {
@@ -92,6 +102,7 @@ pub(super) struct Router {
     groups: Pool,
     by_name: Buckets,
     pub(super) chunks: Pool,
+    pub(super) interests: Interests,
     /// Subscriptions that have got their last message and wait for the walk's end.
     spent: u32,
     /// Groups that the message at hand has met.
@@ -106,6 +117,7 @@ pub(super) struct Request<'b> {
     pub(super) account: AccountId,
     pub(super) subject: &'b [u8],
     pub(super) queue: Option<&'b [u8]>,
+    /// Empty for a leaf node's, which is then named by [`place_key`].
     pub(super) sid: &'b [u8],
 }
 
@@ -125,7 +137,7 @@ pub(super) struct Match {
 }
 
 impl Router {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64, leaves: bool) -> Self {
         Self {
             trie: Trie::new(seed),
             seed: seed.rotate_left(32),
@@ -136,6 +148,7 @@ impl Router {
             groups: Pool::NEW,
             by_name: Buckets::NEW,
             chunks: Pool::NEW,
+            interests: Interests::new(seed.rotate_left(16), leaves),
             spent: NONE,
             touched: NONE,
         }
@@ -190,6 +203,7 @@ impl Router {
         ]
         .into_iter()
         .find_map(|(table, room, needed)| (room < needed).then_some(table))
+        .or_else(|| self.interests.short_of(tables, &self.chunks, chunks, request.subject, request.queue))
     }
 
     /// Subscribes; `first` is the head of the client's list. The caller has asked [`Router::short_of`] and
@@ -212,6 +226,8 @@ impl Router {
             Some(name) => self.join(tables, name)?,
             None => NONE,
         };
+        let key = place_key(node, group);
+        let sid = if sid.is_empty() { &key[..] } else { sid };
         let sid_text = Text::store(sid, tables.chunks, &mut self.chunks)?;
         let index = self.subscriptions.take(tables.subscriptions)?;
         let node_next = core::mem::replace(&mut at_mut(tables.nodes, node)?.subscriptions, index);
@@ -234,6 +250,8 @@ impl Router {
             ..Subscription::EMPTY
         };
         self.by_sid.insert(tables.subscriptions, index, self.sid_hash(client, sid));
+        let text = (subject, queue);
+        self.interests.add(tables, &mut self.chunks, client, (node, group), account, text);
         Some(index)
     }
 
@@ -286,6 +304,11 @@ impl Router {
             slot.client = NONE;
         }
         self.subscriptions.give(tables.subscriptions, index);
+        let weight = match Party::of(tables, gone.client) {
+            Party::Client => 1,
+            _ => gone.max.max(1),
+        };
+        self.interests.change(tables, gone.client, (gone.node, gone.group), -i64::from(weight));
         self.leave(tables, gone.group);
         self.trie.prune(tables, &mut self.chunks, gone.node);
     }
@@ -357,6 +380,9 @@ impl Router {
         let Some(slot) = at_mut(tables.groups, group) else { return };
         if slot.met == 0 {
             slot.touched = core::mem::replace(&mut self.touched, group);
+        } else if core::mem::replace(&mut slot.remote, false) {
+            // Members here come before those of leaf nodes.
+            slot.met = 0;
         }
         slot.met += 1;
         if slot.met == 1 || below(&mut self.random, slot.met) == 0 {
@@ -364,13 +390,74 @@ impl Router {
         }
     }
 
+    /// Proposes a leaf node's members of `group`, unless there are members here.
+    pub(super) fn propose_remote(&mut self, tables: &mut Tables<'_>, group: u32, subscription: u32) {
+        let weight = self.weight(tables, subscription);
+        let Some(slot) = at_mut(tables.groups, group) else { return };
+        if slot.met == 0 {
+            slot.touched = core::mem::replace(&mut self.touched, group);
+            slot.remote = true;
+        } else if !slot.remote {
+            return;
+        }
+        slot.met = slot.met.saturating_add(weight);
+        if below(&mut self.random, slot.met) < weight {
+            slot.chosen = subscription;
+        }
+    }
+
+    /// Where subscriptions to `subject` are; `None` if there are none.
+    pub(super) fn seek(
+        &self,
+        tables: &Tables<'_>,
+        account: AccountId,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+    ) -> Option<Place> {
+        let fork = self.trie.fork(tables, root(tables, account), subject);
+        let group = match queue {
+            Some(name) => self.group(tables, name)?,
+            None => NONE,
+        };
+        (fork.missing.is_none() && fork.node != NONE).then_some((fork.node, group))
+    }
+
+    /// How many want what a leaf node's `subscription` stands for.
+    pub(super) fn weight(&self, tables: &Tables<'_>, subscription: u32) -> u32 {
+        at(tables.subscriptions, subscription).map_or(0, |slot| slot.max.max(1))
+    }
+
+    pub(super) fn set_weight(&mut self, tables: &mut Tables<'_>, subscription: u32, weight: u32) {
+        let Some(slot) = at_mut(tables.subscriptions, subscription) else { return };
+        let before = core::mem::replace(&mut slot.max, weight).max(1);
+        let (client, place) = (slot.client, (slot.node, slot.group));
+        if before != weight {
+            self.interests.change(tables, client, place, i64::from(weight) - i64::from(before));
+        }
+    }
+
+    /// All leaf nodes know of the first change of what is wanted.
+    pub(super) fn told(&mut self, tables: &mut Tables<'_>) {
+        self.interests.told(tables, &mut self.chunks);
+    }
+
     /// The chosen member of the next group that the message has met.
     pub(super) fn choice(&mut self, tables: &mut Tables<'_>) -> Option<u32> {
         let slot = at_mut(tables.groups, self.touched)?;
         self.touched = core::mem::replace(&mut slot.touched, NONE);
         slot.met = 0;
+        slot.remote = false;
         Some(core::mem::replace(&mut slot.chosen, NONE))
     }
+}
+
+/// The name of a leaf node's subscription.
+pub(super) fn place_key(node: u32, group: u32) -> [u8; 8] {
+    let mut key = [0; 8];
+    for (to, from) in key.iter_mut().zip(node.to_le_bytes().into_iter().chain(group.to_le_bytes())) {
+        *to = from;
+    }
+    key
 }
 
 /// Where the account's subjects begin; [`NONE`] before the first one.

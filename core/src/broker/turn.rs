@@ -1,11 +1,14 @@
 //! One input's way through the broker.
 
+use lunix_proto::nats::leaf::Queues;
 use lunix_proto::nats::{ClientOp, Connect, DecodeError, Info, Publish, subject};
 
 use super::change::Look;
 use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
 use super::delivery::{self, Delivery};
+use super::leaf_action::{LeafAction, Told};
+use super::leaf_turn::{self, News};
 use super::memory::{Memory, Table, Tables};
 use super::pool::{NONE, at, at_mut};
 use super::rights::{is_filtered, is_withheld};
@@ -32,16 +35,18 @@ pub struct Turn<'t, M> {
     pub(super) broker: &'t mut Broker<M>,
     pub(super) now: Instant,
     /// The consumed bytes of a whole operation.
-    operation: &'t [u8],
-    progress: Progress,
+    pub(super) operation: &'t [u8],
+    pub(super) progress: Progress,
     /// What is said first, in this order.
     lines: [Option<(ClientId, Control<'t>)>; 2],
     closing: Option<(ClientId, Reason)>,
-    message: Option<Passage<'t>>,
+    pub(super) message: Option<Passage<'t>>,
     /// Whom the driver has to find out about.
     pub(super) asking: Option<(ClientId, Connect<'t>)>,
     /// Whose subscriptions are looked at, and the next one of them.
     pub(super) reviewing: Option<(ClientId, u32)>,
+    /// What a leaf node said of itself.
+    pub(super) told: Option<(ClientId, Told<'t>)>,
     /// The slot of the client that is looked at next, and why.
     scan: u32,
     look: Look,
@@ -49,16 +54,20 @@ pub struct Turn<'t, M> {
 
 /// A message on its way.
 #[derive(Clone, Copy, Debug)]
-struct Passage<'t> {
+pub(super) struct Passage<'t> {
     /// The publisher; [`NONE`] is the server itself.
-    from: u32,
+    pub(super) from: u32,
     account: AccountId,
-    publish: Publish<'t>,
+    pub(super) publish: Publish<'t>,
+    /// What clients see of it.
+    pub(super) shown: Publish<'t>,
+    /// From a leaf node: the queue groups that it is for.
+    pub(super) queues: Option<Queues<'t>>,
     route: Route,
     stage: Stage,
-    delivered: bool,
+    pub(super) delivered: bool,
     /// What comes after the close of a slow consumer.
-    held: Option<Step<'t>>,
+    pub(super) held: Option<Step<'t>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +78,8 @@ enum Stage {
     Plain,
     /// To the chosen members.
     Queues,
+    /// To leaf nodes.
+    Leaves,
     /// Nobody had it: to the publisher's own subscription to the reply subject.
     NoResponders,
     Over,
@@ -84,6 +95,9 @@ pub(super) enum Step<'t> {
     Authenticate(ClientId, Connect<'t>),
     Request(ClientId, AccountId, Publish<'t>),
     Unsubscribed(ClientId, Described),
+    Relay(Publish<'t>, u32),
+    Announce(News),
+    Told(ClientId, Told<'t>),
 }
 
 /// Replies that stand for what only servers may answer: exports of services, JetStream, gateways.
@@ -104,6 +118,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             message: None,
             asking: None,
             reviewing: None,
+            told: None,
             scan: NONE,
             look: Look::Deadlines,
         };
@@ -111,6 +126,8 @@ impl<'t, M: Memory> Turn<'t, M> {
             Input::Received { client, bytes } => turn.received(client, bytes),
             Input::Flushed { client, left } => turn.flushed(client, left),
             Input::Opened { client, peer } => turn.opened(client, peer),
+            Input::LeafOpened { client, peer } => turn.leaf_opened(client, peer),
+            Input::LeafJoined { client, terms } => turn.leaf_joined(client, terms),
             Input::Ask { client } => turn.ask(client),
             Input::Closed { client } => turn.closed(client),
             Input::Admitted { client, user } => turn.admitted(client, user),
@@ -148,6 +165,11 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let payload = body.get(header_len..).unwrap_or_default();
                 Action::Request { client, account, subject, reply, payload }
             }
+            Step::Relay(publish, leaf) => {
+                Action::Leaf(LeafAction::Deliver(self.leaf_delivery(publish, leaf)))
+            }
+            Step::Announce(news) => Action::Leaf(LeafAction::Interest(self.leaf_interest(news))),
+            Step::Told(client, told) => Action::Leaf(leaf_turn::told(client, told)),
             Step::Authenticate(client, connect) => Action::Authenticate { client, connect },
             Step::Send(to, line) => Action::Send { to, line },
             Step::Close(client, reason) => Action::Close { client, reason },
@@ -192,6 +214,9 @@ impl<'t, M: Memory> Turn<'t, M> {
                     None => self.message = None,
                 }
             }
+            if let Some((client, told)) = self.told.take() {
+                return Some(Step::Told(client, told));
+            }
             if let Some((client, connect)) = self.asking.take() {
                 return Some(Step::Authenticate(client, connect));
             }
@@ -201,7 +226,11 @@ impl<'t, M: Memory> Turn<'t, M> {
             }
             if !self.look_at_next() {
                 self.broker.machine.settle(&mut self.broker.memory.tables());
-                return None;
+                let news = self.announce();
+                if news.is_none() && self.closing.is_some() {
+                    continue;
+                }
+                return news;
             }
         }
     }
@@ -244,6 +273,13 @@ impl<'t, M: Memory> Turn<'t, M> {
     }
 
     fn opened(&mut self, client: ClientId, peer: Peer) {
+        if let Some(welcome) = self.open(client, peer) {
+            self.line(client, Control::Info(welcome));
+        }
+    }
+
+    /// Begins a connection, if there may be one more.
+    pub(super) fn open(&mut self, client: ClientId, peer: Peer) -> Option<Welcome> {
         let Broker { memory, machine } = &mut *self.broker;
         let index = client.index();
         let room = machine.statistics.connections < machine.limits.connections && {
@@ -253,7 +289,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         if !room {
             self.line(client, Control::Error(ErrorText::Connections));
             self.close(client, Reason::Connections);
-            return;
+            return None;
         }
         machine.statistics.total_connections += 1;
         machine.statistics.connections += 1;
@@ -264,7 +300,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         if let Some(place) = at_mut(memory.tables().clients, index) {
             *place = slot;
         }
-        self.line(client, Control::Info(welcome));
+        Some(welcome)
     }
 
     fn closed(&mut self, client: ClientId) {
@@ -273,6 +309,10 @@ impl<'t, M: Memory> Turn<'t, M> {
         self.broker.machine.settle(&mut tables);
         if let Some(slot) = at_mut(tables.clients, client.index()) {
             slot.state = State::Free;
+            let leaf = core::mem::replace(&mut slot.leaf, NONE);
+            if leaf != NONE {
+                self.broker.machine.leaves.give(&mut tables, leaf);
+            }
         }
     }
 
@@ -313,6 +353,10 @@ impl<'t, M: Memory> Turn<'t, M> {
             return;
         };
         slot.heard = self.now;
+        if slot.leaf != NONE {
+            let leaf = slot.leaf;
+            return self.leaf_received(client, leaf, bytes);
+        }
         match slot.admission {
             Admission::Known => {}
             Admission::Asked => {
@@ -361,16 +405,18 @@ impl<'t, M: Memory> Turn<'t, M> {
                 self.ok(client, wishes);
             }
             ClientOp::Ping => self.ping(client),
-            ClientOp::Pong => {
-                if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
-                    slot.pings_out = 0;
-                    slot.rtt = slot.asked.take().map(|asked| self.now.since(asked)).or(slot.rtt);
-                }
-            }
+            ClientOp::Pong => self.pong(client),
             ClientOp::Connect(json) => self.connect(client, wishes, json),
             ClientOp::Info(json) if Info::parse(json).is_err() => self.close(client, Reason::Protocol),
             ClientOp::Info(_) | ClientOp::Ok => {}
             ClientOp::Err(_) => self.close(client, Reason::ClientError),
+        }
+    }
+
+    pub(super) fn pong(&mut self, client: ClientId) {
+        if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
+            slot.pings_out = 0;
+            slot.rtt = slot.asked.take().map(|asked| self.now.since(asked)).or(slot.rtt);
         }
     }
 
@@ -416,17 +462,27 @@ impl<'t, M: Memory> Turn<'t, M> {
     }
 
     /// Begins a message's way.
-    fn send(&mut self, from: u32, account: AccountId, publish: Publish<'t>) {
+    pub(super) fn send(&mut self, from: u32, account: AccountId, publish: Publish<'t>) {
         let Broker { memory, machine } = &mut *self.broker;
         machine.statistics.in_messages += 1;
         machine.statistics.in_bytes += publish.body.len() as u64;
         let served = publish.subject.starts_with(b"$SYS.REQ.") && memory.serves(account, publish.subject);
         let stage = if served { Stage::Request } else { Stage::Plain };
         let route = machine.router.route(&memory.tables(), account, publish.subject);
-        self.message = Some(Passage { from, account, publish, route, stage, delivered: served, held: None });
+        self.message = Some(Passage {
+            from,
+            account,
+            publish,
+            shown: publish,
+            queues: None,
+            route,
+            stage,
+            delivered: served,
+            held: None,
+        });
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         client: ClientId,
         subject: &'t [u8],
@@ -466,7 +522,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         Ok(())
     }
 
-    fn unsubscribe(&mut self, client: ClientId, sid: &[u8], max: Option<u64>) {
+    pub(super) fn unsubscribe(&mut self, client: ClientId, sid: &[u8], max: Option<u64>) {
         let mut tables = self.broker.memory.tables();
         let router = &mut self.broker.machine.router;
         let Some(subscription) = router.find(&tables, client.index(), sid) else { return };
@@ -565,6 +621,24 @@ impl<M: Memory> Broker<M> {
                     continue;
                 }
             }
+            if let Some(group) = found.group
+                && !leaf_turn::selects(passage.queues, &tables, group)
+            {
+                continue;
+            }
+            let leaf = machine.leaf_of(&tables, found.client);
+            if leaf != NONE {
+                let may = machine.may_relay(memory, passage, leaf);
+                tables = memory.tables();
+                match found.group {
+                    Some(group) if may && machine.has_room(&tables, found.client, passage) => {
+                        machine.router.propose_remote(&mut tables, group, found.subscription);
+                    }
+                    None if may => machine.touch(&mut tables, leaf),
+                    _ => {}
+                }
+                continue;
+            }
             if let Some(group) = found.group {
                 if machine.has_room(&tables, found.client, passage) {
                     machine.router.propose(&mut tables, group, found.subscription);
@@ -577,6 +651,24 @@ impl<M: Memory> Broker<M> {
         }
         while passage.stage == Stage::Queues {
             let Some(subscription) = machine.router.choice(&mut tables) else {
+                passage.stage = Stage::Leaves;
+                break;
+            };
+            if machine.leaves.any()
+                && let Some(&Subscription { client, group, .. }) = at(tables.subscriptions, subscription)
+            {
+                let leaf = machine.leaf_of(&tables, client);
+                if leaf != NONE {
+                    machine.touch_group(&mut tables, leaf, group);
+                    continue;
+                }
+            }
+            if let Some(step) = machine.deliver(&mut tables, passage, subscription) {
+                return Some(self.delivered(now, passage, step));
+            }
+        }
+        while passage.stage == Stage::Leaves {
+            let Some(leaf) = machine.next_touched(&mut tables) else {
                 passage.stage = match passage.publish.reply {
                     Some(reply) if wishes.no_responders && !passage.delivered => {
                         passage.route = machine.router.route(&tables, passage.account, reply);
@@ -586,8 +678,8 @@ impl<M: Memory> Broker<M> {
                 };
                 break;
             };
-            if let Some(step) = machine.deliver(&mut tables, passage, subscription) {
-                return Some(self.delivered(now, passage, step));
+            if let Some(step) = machine.relay(&mut tables, passage, leaf) {
+                return Some(step);
             }
         }
         if passage.stage == Stage::NoResponders {
@@ -642,7 +734,7 @@ impl Machine {
             return None;
         }
         let to = ClientId::new(client);
-        let Publish { subject, reply, body, header_len } = passage.publish;
+        let Publish { subject, reply, body, header_len } = passage.shown;
         let (header_len, body_len) =
             if with_header { (header_len, body.len()) } else { (0, body.len().saturating_sub(header_len)) };
         let size = body_len + 2 + delivery::head_len(subject, reply, sid.len(), header_len, body_len);
@@ -651,7 +743,7 @@ impl Machine {
         slot.traffic.out_messages += 1;
         slot.traffic.out_bytes += body_len as u64;
         self.statistics.pending += size;
-        let deliver = Step::Deliver(passage.publish, subscription, to, with_header);
+        let deliver = Step::Deliver(passage.shown, subscription, to, with_header);
         let mut slow = (slot.pending > self.limits.pending).then_some(to);
         if self.statistics.pending > self.limits.pending_all && slow.is_none() {
             slow = fattest(tables);
@@ -671,7 +763,7 @@ impl Machine {
 }
 
 /// The client for which most bytes wait.
-fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
+pub(super) fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
     let clients = (0..).zip(&*tables.clients).filter(|(_, slot)| slot.state == State::Open);
     clients.max_by_key(|(_, slot)| slot.pending).map(|(index, _)| ClientId::new(index))
 }

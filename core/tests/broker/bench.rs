@@ -1,8 +1,9 @@
 //! A driver without a network: what clients sent and got, as text.
 
 use lunix_core::broker::{
-    Account, AccountId, Action, Broker, Chunk, Client, ClientId, Group, Input, Limits, Memory, Node, Peer,
-    Progress, Reason, Reply, Subscription, Table, Tables, User, UserId,
+    Account, AccountId, Action, Broker, Chunk, Client, ClientId, Group, Input, Interest, Leaf, LeafAction,
+    LeafTerms, Limits, Memory, Node, Peer, Progress, Reason, Reply, Subscription, Table, Tables, User,
+    UserId,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::json::Str;
@@ -19,6 +20,8 @@ pub(crate) struct Growing {
     accounts: Vec<Account>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
+    leaves: Vec<Leaf>,
+    interests: Vec<Interest>,
     /// The most slots that a table may have; 0 for no limit.
     most: usize,
     /// Whom [`UserId`]s mean.
@@ -38,6 +41,8 @@ impl Memory for Growing {
             accounts: &mut self.accounts,
             replies: &mut self.replies,
             scratch: &mut self.scratch,
+            leaves: &mut self.leaves,
+            interests: &mut self.interests,
         }
     }
 
@@ -69,6 +74,8 @@ impl Memory for Growing {
             Table::Accounts => longer(&mut self.accounts, Account::EMPTY, self.most),
             Table::Replies => longer(&mut self.replies, Reply::EMPTY, self.most),
             Table::Scratch => longer(&mut self.scratch, 0, self.most),
+            Table::Leaves => longer(&mut self.leaves, Leaf::EMPTY, self.most),
+            Table::Interests => longer(&mut self.interests, Interest::EMPTY, self.most),
         }
     }
 }
@@ -136,6 +143,23 @@ impl<M: Memory> Bench<M> {
         self.got.push(Vec::new());
         self.closed.push(None);
         self.input(Input::Opened { client, peer });
+        client
+    }
+
+    /// A leaf node, or a hub, that has joined.
+    pub(crate) fn join(&mut self, terms: LeafTerms<'_>) -> ClientId {
+        let client = self.open_leaf();
+        self.input(Input::LeafJoined { client, terms });
+        client
+    }
+
+    /// A leaf node that has not joined yet.
+    pub(crate) fn open_leaf(&mut self) -> ClientId {
+        let client = ClientId::new(self.got.len().try_into().unwrap());
+        self.unread.push(Vec::new());
+        self.got.push(Vec::new());
+        self.closed.push(None);
+        self.input(Input::LeafOpened { client, peer: Peer::Local });
         client
     }
 
@@ -254,6 +278,25 @@ impl<M: Memory> Bench<M> {
                     self.answers.push((client, name));
                 }
                 Action::Request { .. } => {}
+                Action::Leaf(action) => {
+                    let (to, text) = match action {
+                        LeafAction::Interest(line) => {
+                            let written = line.encode(&mut buffer).unwrap();
+                            assert_eq!(written, line.encoded_len());
+                            (line.to(), buffer[..written].to_vec())
+                        }
+                        LeafAction::Deliver(delivery) => {
+                            let written = delivery.encode_head(&mut buffer).unwrap();
+                            assert_eq!(written, delivery.head_len());
+                            assert_eq!(&bytes[delivery.body_range()], delivery.body());
+                            (delivery.to(), [&buffer[..written], delivery.body()].concat())
+                        }
+                        LeafAction::Info(from, json) => (from, [b"<INFO ", json, b">"].concat()),
+                        LeafAction::Connect(from, json) => (from, [b"<CONNECT ", json, b">"].concat()),
+                        LeafAction::Error(from, error) => (from, [b"<-ERR ", error, b">"].concat()),
+                    };
+                    self.got[to.index() as usize].extend_from_slice(&text);
+                }
                 Action::Close { client, reason } => {
                     assert_eq!(self.closed[client.index() as usize].replace(reason), None, "closed twice");
                     closed.push(client);

@@ -227,6 +227,7 @@ static SMALL: std::sync::Mutex<lunix_core::broker::Broker<Small>> =
     std::sync::Mutex::new(lunix_core::broker::Broker::new(
         Small::EMPTY,
         Limits {
+            leaves: 0,
             connections: 8,
             subscriptions: 64,
             payload: 1024,

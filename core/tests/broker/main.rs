@@ -4,6 +4,7 @@
 
 mod bench;
 mod delivery;
+mod leaf;
 mod limits;
 mod model;
 mod protocol;

@@ -1,6 +1,8 @@
 //! The broker's tables as vectors that grow by an eighth.
 
-use lunix_core::broker::{Account, Chunk, Client, Group, Memory, Node, Reply, Subscription, Table, Tables};
+use lunix_core::broker::{
+    Account, Chunk, Client, Group, Interest, Leaf, Memory, Node, Reply, Subscription, Table, Tables,
+};
 
 /// Tables as long as they have to be.
 #[derive(Debug, Default)]
@@ -13,6 +15,8 @@ pub(super) struct Growing {
     accounts: Vec<Account>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
+    leaves: Vec<Leaf>,
+    interests: Vec<Interest>,
 }
 
 impl Memory for Growing {
@@ -26,6 +30,8 @@ impl Memory for Growing {
             accounts: &mut self.accounts,
             replies: &mut self.replies,
             scratch: &mut self.scratch,
+            leaves: &mut self.leaves,
+            interests: &mut self.interests,
         }
     }
 
@@ -43,6 +49,8 @@ impl Memory for Growing {
                 self.scratch.resize(SCRATCH, 0);
                 room
             }
+            Table::Leaves => longer(&mut self.leaves, Leaf::EMPTY),
+            Table::Interests => longer(&mut self.interests, Interest::EMPTY),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Wires {
                 self.soil(to.index());
             }
             // Nobody is asked who it is, and nothing is served, as long as nothing sets what these come of.
-            Action::Authenticate { .. } | Action::Request { .. } => {}
+            Action::Authenticate { .. } | Action::Request { .. } | Action::Leaf(_) => {}
             Action::Close { client, reason } => {
                 if let Some(connection) = self.connection(client.index()) {
                     connection.closed = true;

@@ -1,0 +1,439 @@
+//! A turn's part in leaf nodes: what they say, what is passed on to them, what they are told to be wanted.
+
+use lunix_proto::nats::leaf::{Message, Op, Queues};
+use lunix_proto::nats::{Publish, subject};
+
+use super::client::{Admission, ClientId, Peer, State, Wishes};
+use super::control::{Control, ErrorText};
+use super::leaf::{self, LeafTerms, SYNC_PENDING};
+use super::leaf_action::{self, LeafAction, LeafDelivery, LeafInterest, Told};
+use super::memory::{Memory, Table, Tables};
+use super::pool::{NONE, at, at_mut};
+use super::router::place_key;
+use super::text::Text;
+use super::turn::{Passage, Progress, Step, Turn, fattest};
+use super::user::UserId;
+use super::{Broker, Machine, Reason};
+
+/// A line about interest: to which leaf, about which entry (none: its own loop detection), how many want it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct News {
+    leaf: u32,
+    interest: u32,
+    weight: u32,
+}
+
+impl<'t, M: Memory> Turn<'t, M> {
+    pub(super) fn leaf_opened(&mut self, client: ClientId, peer: Peer) {
+        let room = {
+            let Broker { memory, machine } = &mut *self.broker;
+            machine.leaves.used() < machine.limits.leaves && {
+                let full = memory.tables().leaves.len() == machine.leaves.used() as usize;
+                !full || memory.grow(Table::Leaves)
+            }
+        };
+        if !room {
+            self.line(client, Control::Error(ErrorText::Connections));
+            return self.close(client, Reason::Connections);
+        }
+        if self.open(client, peer).is_none() {
+            return;
+        }
+        let Broker { memory, machine } = &mut *self.broker;
+        let mut tables = memory.tables();
+        let limits = machine.limits;
+        let Some(leaf) = machine.leaves.take(&mut tables, client.index(), &limits) else { return };
+        let Some(slot) = at_mut(tables.clients, client.index()) else { return };
+        slot.leaf = leaf;
+        slot.admission = Admission::Stranger;
+        slot.until = Some(self.now + limits.auth_timeout);
+        slot.wishes = Wishes { verbose: false, pedantic: false, echo: false, ..Wishes::UNSAID };
+        let deadline = slot.deadline(&limits);
+        machine.note(deadline);
+    }
+
+    pub(super) fn leaf_joined(&mut self, client: ClientId, terms: LeafTerms<'_>) {
+        let Broker { memory, machine } = &mut *self.broker;
+        let Some((account, subscriptions, expires)) =
+            memory.user(terms.user).map(|user| (user.account, user.subscriptions, user.expires))
+        else {
+            return self.refused(client, Reason::Authentication);
+        };
+        let tables = memory.tables();
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return;
+        };
+        let Some(leaf) = at_mut(tables.leaves, slot.leaf) else { return };
+        slot.admission = Admission::Known;
+        slot.connected = true;
+        slot.user = terms.user.index();
+        slot.account = account;
+        slot.until = expires;
+        slot.wishes.headers = terms.headers && machine.limits.headers;
+        slot.subscriptions_max =
+            subscriptions.map_or(machine.limits.subscriptions, |most| most.min(machine.limits.subscriptions));
+        let deadline = slot.deadline(&machine.limits);
+        machine.note(deadline);
+        // Who joins again, under other rules, is told everything again.
+        leaf.joined = true;
+        leaf.is_hub = terms.is_hub;
+        leaf.isolated = terms.isolated;
+        leaf.cluster = machine.leaves.cluster(terms.cluster);
+        machine.leaves.syncing += u32::from(leaf.sync == NONE);
+        leaf.sync = 0;
+    }
+
+    pub(super) fn leaf_received(&mut self, client: ClientId, leaf: u32, bytes: &'t [u8]) {
+        let Some(slot) = at_mut(self.broker.memory.tables().leaves, leaf) else { return };
+        let joined = slot.joined;
+        match slot.decoder.decode(bytes) {
+            Ok(Some((op, len))) => {
+                self.progress = Progress::Consumed(len);
+                self.operation = bytes.get(..len).unwrap_or(bytes);
+                self.leaf_operate(client, leaf, joined, op);
+            }
+            Ok(None) => self.progress = Progress::Needs(slot.decoder.needed()),
+            Err(error) => {
+                if let Some(text) = ErrorText::of(error) {
+                    self.line(client, Control::Error(text));
+                }
+                self.close(client, Reason::Protocol);
+            }
+        }
+    }
+
+    fn leaf_operate(&mut self, client: ClientId, leaf: u32, joined: bool, op: Op<'t>) {
+        match op {
+            Op::Info(json) => self.told = Some((client, Told::Info(json))),
+            Op::Connect(json) if !joined => self.told = Some((client, Told::Connect(json))),
+            Op::Err(text) => {
+                self.told = Some((client, Told::Error(text)));
+                self.close(client, Reason::ClientError);
+            }
+            Op::Ping => self.line(client, Control::Pong),
+            Op::Pong => self.pong(client),
+            Op::Connect(_) | Op::Ok => {}
+            Op::Subscribe { .. } | Op::Unsubscribe { .. } | Op::Message(_) if !joined => {
+                self.refused(client, Reason::Authentication);
+            }
+            Op::Subscribe { subject, queue } => self.leaf_subscribe(client, leaf, subject, queue),
+            Op::Unsubscribe { subject, queue } => {
+                let Broker { memory, machine } = &mut *self.broker;
+                let tables = memory.tables();
+                let account = at(tables.clients, client.index()).map(|slot| slot.account);
+                if let Some(place) = account.and_then(|of| machine.router.seek(&tables, of, subject, queue)) {
+                    self.unsubscribe(client, &place_key(place.0, place.1), None);
+                }
+            }
+            Op::Message(message) => self.leaf_message(client, leaf, message),
+        }
+    }
+
+    fn leaf_subscribe(
+        &mut self,
+        client: ClientId,
+        leaf: u32,
+        subject: &'t [u8],
+        queue: Option<(&'t [u8], u32)>,
+    ) {
+        let Broker { memory, machine } = &mut *self.broker;
+        let tables = memory.tables();
+        let Some(slot) = at(tables.clients, client.index()) else { return };
+        let (account, user) = (slot.account, UserId::new(slot.user));
+        let is_hub = at(tables.leaves, leaf).is_some_and(|leaf| leaf.is_hub);
+        if leaf::detects_loops(subject) && machine.leaves.loop_subject(account) == subject {
+            self.line(client, Control::Error(ErrorText::Loop));
+            return self.close(client, Reason::Loop);
+        }
+        let free = leaf::detects_loops(subject) || leaf::is_routed(subject);
+        let allowed = free
+            || !subject::is_literal(subject)
+            || memory.user(user).is_some_and(|user| leaf::allows(user.permissions.publish, subject));
+        if !allowed {
+            // A hub has told us the rules, so this is ours to leave out and not its fault.
+            if !is_hub {
+                self.leaf_violation(client, ErrorText::SubscribeViolation { subject, queue: None });
+            }
+            return;
+        }
+        let (name, weight) = queue.map_or((None, 1), |(name, weight)| (Some(name), weight));
+        let tables = self.broker.memory.tables();
+        let known = self.broker.machine.router.seek(&tables, account, subject, name).and_then(|place| {
+            self.broker.machine.router.find(&tables, client.index(), &place_key(place.0, place.1))
+        });
+        if known.is_none()
+            && let Err(error) = self.subscribe(client, subject, name, b"")
+        {
+            return self.line(client, Control::Error(error));
+        }
+        let Broker { memory, machine } = &mut *self.broker;
+        let mut tables = memory.tables();
+        if let Some(place) = machine.router.seek(&tables, account, subject, name)
+            && let Some(subscription) =
+                machine.router.find(&tables, client.index(), &place_key(place.0, place.1))
+        {
+            machine.router.set_weight(&mut tables, subscription, weight);
+        }
+    }
+
+    fn leaf_violation(&mut self, client: ClientId, text: ErrorText<'t>) {
+        self.line(client, Control::Error(text));
+        self.close(client, Reason::Permissions);
+    }
+
+    fn leaf_message(&mut self, client: ClientId, leaf: u32, message: Message<'t>) {
+        let Message { subject, reply, queues, body, header_len } = message;
+        let Broker { memory, .. } = &mut *self.broker;
+        let tables = memory.tables();
+        let Some(slot) = at_mut(tables.clients, client.index()) else { return };
+        slot.traffic.in_messages += 1;
+        slot.traffic.in_bytes += body.len() as u64;
+        let (account, user) = (slot.account, UserId::new(slot.user));
+        let is_hub = at(tables.leaves, leaf).is_some_and(|leaf| leaf.is_hub);
+        let allowed = leaf::is_routed(subject)
+            || memory.user(user).is_some_and(|user| leaf::allows(user.permissions.subscribe, subject));
+        if !allowed {
+            if !is_hub {
+                self.leaf_violation(client, ErrorText::PublishViolation(subject));
+            }
+            return;
+        }
+        let publish = Publish { subject, reply, body, header_len };
+        self.send(client.index(), account, publish);
+        if let Some(passage) = &mut self.message {
+            passage.queues = Some(queues);
+            if let Some((ack, subject)) = reply.and_then(leaf::ack_and_subject) {
+                passage.shown = Publish { subject, reply: Some(ack), ..publish };
+            }
+        }
+    }
+
+    pub(super) fn leaf_interest(&mut self, news: News) -> LeafInterest<'_> {
+        let Broker { memory, machine } = &mut *self.broker;
+        let tables = memory.tables();
+        let client = at(tables.leaves, news.leaf).map_or(NONE, |leaf| leaf.client);
+        let account = at(tables.clients, client).map(|slot| slot.account);
+        let interest = at(tables.interests, news.interest);
+        LeafInterest {
+            to: ClientId::new(client),
+            loop_subject: match (interest, account) {
+                (None, Some(account)) => Some(machine.leaves.loop_subject(account)),
+                _ => None,
+            },
+            subject: interest.map_or(Text::EMPTY, |interest| interest.subject),
+            queue: interest.map_or(Text::EMPTY, |interest| interest.queue),
+            weight: news.weight,
+            chunks: tables.chunks,
+        }
+    }
+
+    pub(super) fn leaf_delivery(&mut self, publish: Publish<'t>, leaf: u32) -> LeafDelivery<'_> {
+        let operation = self.operation;
+        let tables = self.broker.memory.tables();
+        let (client, queues) =
+            at(tables.leaves, leaf).map_or((NONE, NONE), |leaf| (leaf.client, leaf.queues));
+        let with_header = at(tables.clients, client).is_some_and(|slot| slot.wishes.headers);
+        let Publish { subject, reply, body, header_len } = publish;
+        let begin = operation.len().saturating_sub(body.len() + 2);
+        let (skip, header_len) = if with_header { (0, header_len) } else { (header_len, 0) };
+        let body_at = begin + skip;
+        LeafDelivery {
+            to: ClientId::new(client),
+            subject,
+            reply,
+            queues,
+            groups: tables.groups,
+            chunks: tables.chunks,
+            header_len,
+            body: operation.get(body_at..).unwrap_or_default(),
+            body_at,
+        }
+    }
+
+    /// The next line about what is wanted: first what has changed, then what those do not know yet who joined.
+    pub(super) fn announce(&mut self) -> Option<Step<'t>> {
+        let Broker { memory, machine } = &mut *self.broker;
+        let mut news = machine.next_change(memory);
+        if news.is_none() && machine.leaves.syncing > 0 {
+            news = machine.next_to_sync(memory);
+        }
+        let news = news?;
+        let len = {
+            let line = self.leaf_interest(news);
+            (line.to(), line.encoded_len())
+        };
+        let Broker { memory, machine } = &mut *self.broker;
+        let slot = at_mut(memory.tables().clients, len.0.index())?;
+        slot.pending += len.1;
+        machine.statistics.pending += len.1;
+        if slot.pending > machine.limits.pending {
+            self.close(len.0, Reason::PendingBytes);
+        }
+        Some(Step::Announce(news))
+    }
+}
+
+pub(super) fn told<'a>(client: ClientId, told: Told<'a>) -> LeafAction<'a> {
+    match told {
+        Told::Info(json) => LeafAction::Info(client, json),
+        Told::Connect(json) => LeafAction::Connect(client, json),
+        Told::Error(text) => LeafAction::Error(client, text),
+    }
+}
+
+impl Machine {
+    /// What changed, for the next leaf that hears of it.
+    fn next_change(&mut self, memory: &mut impl Memory) -> Option<News> {
+        loop {
+            let interest = self.router.interests.changed();
+            if interest == NONE {
+                return None;
+            }
+            let leaves = memory.tables().leaves.len();
+            while self.leaves.any() && (self.leaves.hearing as usize) < leaves {
+                let leaf = self.leaves.hearing;
+                self.leaves.hearing += 1;
+                if self.concerns(&memory.tables(), interest, leaf)
+                    && let Some(weight) = self.weight_for(memory, interest, leaf)
+                {
+                    return Some(News { leaf, interest, weight });
+                }
+            }
+            self.leaves.hearing = 0;
+            let mut tables = memory.tables();
+            self.router.told(&mut tables);
+        }
+    }
+
+    /// What one who joined does not know yet.
+    fn next_to_sync(&mut self, memory: &mut impl Memory) -> Option<News> {
+        for leaf in 0..u32::try_from(memory.tables().leaves.len()).unwrap_or(NONE) {
+            let tables = memory.tables();
+            let Some(slot) = at_mut(tables.leaves, leaf).filter(|slot| slot.sync != NONE) else { continue };
+            let room = at(tables.clients, slot.client)
+                .is_some_and(|client| client.state == State::Open && client.pending < SYNC_PENDING);
+            if !room {
+                continue;
+            }
+            if slot.sync == 0 {
+                slot.sync = 1;
+                return Some(News { leaf, interest: NONE, weight: 1 });
+            }
+            let mut next = slot.sync - 1;
+            let end = u32::try_from(tables.interests.len()).unwrap_or(NONE);
+            let mut found = None;
+            while next < end && found.is_none() {
+                let interest = next;
+                next += 1;
+                let alive = at(memory.tables().interests, interest).is_some_and(|slot| slot.is_alive());
+                if alive
+                    && let Some(weight) = self.weight_for(memory, interest, leaf).filter(|weight| *weight > 0)
+                {
+                    found = Some(News { leaf, interest, weight });
+                }
+            }
+            if let Some(slot) = at_mut(memory.tables().leaves, leaf) {
+                slot.sync = next + 1;
+                if next >= end {
+                    slot.sync = NONE;
+                    self.leaves.syncing = self.leaves.syncing.saturating_sub(1);
+                }
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// How many `leaf` is told to want `interest`; `None` if it is not told of it.
+    fn weight_for(&self, memory: &mut impl Memory, interest: u32, leaf: u32) -> Option<u32> {
+        let tables = memory.tables();
+        let slot = at(tables.leaves, leaf).filter(|slot| slot.joined)?;
+        let client = at(tables.clients, slot.client).filter(|client| client.state == State::Open)?;
+        let entry = at(tables.interests, interest).filter(|entry| entry.account == client.account.index())?;
+        let user = UserId::new(client.user);
+        let (subject, free) = (entry.subject, entry.detects_loops);
+        let held = if entry.is_alive() { self.held_for(&tables, interest, leaf) } else { 0 };
+        if held == 0 || free {
+            return Some(held);
+        }
+        // Rules that speak of this subject are found out about text in one piece; beyond this length all that
+        // is not under rules is allowed.
+        let mut room = [0; 256];
+        let mut len = 0;
+        for part in subject.parts(tables.chunks) {
+            let place = room.get_mut(len..len + part.len());
+            len += part.len();
+            if let Some(place) = place {
+                place.copy_from_slice(part);
+            }
+        }
+        let rules = memory.user(user)?.permissions.subscribe;
+        let allowed = match room.get(..len) {
+            Some(subject) => leaf::is_routed(subject) || leaf::allows(rules, subject),
+            None => rules.allow.is_none() && rules.deny.is_empty(),
+        };
+        allowed.then_some(held)
+    }
+
+    /// Counts a message for a leaf; `None` if it does not take place.
+    pub(super) fn relay<'t>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        passage: &mut Passage<'t>,
+        leaf: u32,
+    ) -> Option<Step<'t>> {
+        let &leaf::Leaf { client, queues, .. } = at(tables.leaves, leaf)?;
+        let queues_len = leaf_action::queues_len(tables.groups, queues);
+        let slot = at_mut(tables.clients, client).filter(|slot| slot.state == State::Open)?;
+        let Publish { subject, reply, body, header_len } = passage.publish;
+        let (header_len, body_len) = if slot.wishes.headers {
+            (header_len, body.len())
+        } else {
+            (0, body.len().saturating_sub(header_len))
+        };
+        let size = body_len + 2 + leaf_action::head_len(subject, reply, queues_len, header_len, body_len);
+        let to = ClientId::new(client);
+        slot.pending += size;
+        slot.traffic.out_messages += 1;
+        slot.traffic.out_bytes += body_len as u64;
+        self.statistics.pending += size;
+        let relay = Step::Relay(passage.publish, leaf);
+        let mut slow = (slot.pending > self.limits.pending).then_some(to);
+        if self.statistics.pending > self.limits.pending_all && slow.is_none() {
+            slow = fattest(tables);
+        }
+        if let Some(slow) = slow {
+            self.close(tables, slow, Reason::PendingBytes);
+            if slow == to {
+                return Some(Step::Close(slow, Reason::PendingBytes));
+            }
+            passage.held = Some(relay);
+        }
+        passage.delivered = true;
+        self.statistics.out_messages += 1;
+        self.statistics.out_bytes += body_len as u64;
+        Some(slow.map_or(relay, |slow| Step::Close(slow, Reason::PendingBytes)))
+    }
+
+    /// Whether the message at hand may go to `leaf`.
+    pub(super) fn may_relay(&self, memory: &mut impl Memory, passage: &Passage<'_>, leaf: u32) -> bool {
+        let tables = memory.tables();
+        if !self.leads_away(&tables, passage.from, leaf) {
+            return false;
+        }
+        let client = at(tables.leaves, leaf).map_or(NONE, |slot| slot.client);
+        let Some(user) = at(tables.clients, client).map(|slot| UserId::new(slot.user)) else { return false };
+        let subject = passage.publish.subject;
+        leaf::is_routed(subject)
+            || memory.user(user).is_some_and(|user| leaf::allows(user.permissions.publish, subject))
+    }
+}
+
+/// Whether a message from a leaf is for members of the group `name`.
+pub(super) fn selects(queues: Option<Queues<'_>>, tables: &Tables<'_>, group: u32) -> bool {
+    let Some(queues) = queues else { return true };
+    at(tables.groups, group).is_some_and(|slot| queues.iter().any(|name| slot.name.is(tables.chunks, name)))
+}
