@@ -36,7 +36,8 @@ impl<'a> Delivery<'a> {
 
     /// The length of the head.
     pub fn head_len(&self) -> usize {
-        head_len(self.subject, self.reply, self.sid.len(), self.header_len, self.body.len().saturating_sub(2))
+        let (subject, reply) = (self.subject.len(), self.reply.map(<[u8]>::len));
+        head_len(subject, reply, self.sid.len(), self.header_len, self.body.len().saturating_sub(2))
     }
 
     /// Writes the head: `MSG subject sid [reply] size` CR LF, or `HMSG` with the header block's size before
@@ -67,16 +68,16 @@ impl<'a> Delivery<'a> {
 
 /// The length of a head for a body of `size` bytes with its header block.
 pub(super) fn head_len(
-    subject: &[u8],
-    reply: Option<&[u8]>,
+    subject_len: usize,
+    reply_len: Option<usize>,
     sid_len: usize,
     header_len: usize,
     size: usize,
 ) -> usize {
-    let reply = reply.map_or(0, |reply| reply.len() + 1);
+    let reply = reply_len.map_or(0, |len| len + 1);
     let header = if header_len > 0 { digits(header_len) + 2 } else { 0 };
     // "MSG ", two blanks, CR LF.
-    subject.len() + sid_len + reply + header + digits(size) + 8
+    subject_len + sid_len + reply + header + digits(size) + 8
 }
 
 /// Decimal digits of `number`.

@@ -121,7 +121,8 @@ impl<'a> LeafDelivery<'a> {
     /// The length of the head.
     pub fn head_len(&self) -> usize {
         let size = self.body.len().saturating_sub(2);
-        head_len(self.subject, self.reply, queues_len(self.groups, self.queues), self.header_len, size)
+        let (subject, reply) = (self.subject.len(), self.reply.map(<[u8]>::len));
+        head_len(subject, reply, queues_len(self.groups, self.queues), self.header_len, size)
     }
 
     /// Writes the head: `LMSG`, or `HMSG` if there is a header block.
@@ -168,15 +169,15 @@ pub(super) fn queues_len(groups: &[Group], mut group: u32) -> usize {
 
 /// The length of a head with so many bytes of queues, for a body of `size` bytes with its header block.
 pub(super) fn head_len(
-    subject: &[u8],
-    reply: Option<&[u8]>,
+    subject_len: usize,
+    reply_len: Option<usize>,
     queues_len: usize,
     header_len: usize,
     size: usize,
 ) -> usize {
-    let reply = reply.map_or(0, |reply| reply.len() + 1);
+    let reply = reply_len.map_or(0, |len| len + 1);
     let header = if header_len > 0 { digits(header_len) + 1 } else { 0 };
     let sign = if queues_len > 0 { 2 } else { 0 };
     // "LMSG ", a blank, CR LF.
-    subject.len() + reply + sign + queues_len + header + digits(size) + 8
+    subject_len + reply + sign + queues_len + header + digits(size) + 8
 }

@@ -8,10 +8,11 @@ use super::control::{Control, ErrorText};
 use super::leaf::{self, LeafTerms, SYNC_PENDING};
 use super::leaf_action::{self, LeafAction, LeafDelivery, LeafInterest, Told};
 use super::memory::{Memory, Table, Tables};
+use super::passage::{Passage, fattest};
 use super::pool::{NONE, at, at_mut};
 use super::router::place_key;
 use super::text::Text;
-use super::turn::{Passage, Progress, Step, Turn, fattest};
+use super::turn::{Progress, Step, Turn};
 use super::user::UserId;
 use super::{Broker, Machine, Reason};
 
@@ -230,11 +231,13 @@ impl<'t, M: Memory> Turn<'t, M> {
 
     pub(super) fn leaf_delivery(&mut self, publish: Publish<'t>, leaf: u32) -> LeafDelivery<'_> {
         let operation = self.operation;
+        let hop = self.broker.machine.hops.here();
         let tables = self.broker.memory.tables();
         let (client, queues) =
             at(tables.leaves, leaf).map_or((NONE, NONE), |leaf| (leaf.client, leaf.queues));
         let with_header = at(tables.clients, client).is_some_and(|slot| slot.wishes.headers);
-        let Publish { subject, reply, body, header_len } = publish;
+        let (subject, reply) = (hop.subject(&publish, tables.scratch), hop.reply(&publish, tables.scratch));
+        let Publish { body, header_len, .. } = publish;
         let begin = operation.len().saturating_sub(body.len() + 2);
         let (skip, header_len) = if with_header { (0, header_len) } else { (header_len, 0) };
         let body_at = begin + skip;
@@ -388,7 +391,8 @@ impl Machine {
         let &leaf::Leaf { client, queues, .. } = at(tables.leaves, leaf)?;
         let queues_len = leaf_action::queues_len(tables.groups, queues);
         let slot = at_mut(tables.clients, client).filter(|slot| slot.state == State::Open)?;
-        let Publish { subject, reply, body, header_len } = passage.publish;
+        let (subject, reply) = self.hops.here().lens(&passage.publish);
+        let Publish { body, header_len, .. } = passage.publish;
         let (header_len, body_len) = if slot.wishes.headers {
             (header_len, body.len())
         } else {
@@ -419,14 +423,13 @@ impl Machine {
     }
 
     /// Whether the message at hand may go to `leaf`.
-    pub(super) fn may_relay(&self, memory: &mut impl Memory, passage: &Passage<'_>, leaf: u32) -> bool {
+    pub(super) fn may_relay(&self, memory: &mut impl Memory, from: u32, subject: &[u8], leaf: u32) -> bool {
         let tables = memory.tables();
-        if !self.leads_away(&tables, passage.from, leaf) {
+        if !self.leads_away(&tables, from, leaf) {
             return false;
         }
         let client = at(tables.leaves, leaf).map_or(NONE, |slot| slot.client);
         let Some(user) = at(tables.clients, client).map(|slot| UserId::new(slot.user)) else { return false };
-        let subject = passage.publish.subject;
         leaf::is_routed(subject)
             || memory.user(user).is_some_and(|user| leaf::allows(user.permissions.publish, subject))
     }

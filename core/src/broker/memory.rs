@@ -1,6 +1,7 @@
 //! The broker's memory, which the target gives: static arrays on a microcontroller, growing vectors on Linux.
 
 use super::account::Account;
+use super::border::Border;
 use super::client::Client;
 use super::leaf::Leaf;
 use super::leaf_interest::Interest;
@@ -64,6 +65,13 @@ pub trait Memory {
     /// How many connections of users an account may have; `None` is any number.
     fn account_connections(&self, account: AccountId) -> Option<u32> {
         let _ = account;
+        None
+    }
+
+    /// The `index`th [`Border`] over which messages leave `account`, in a row without gaps from 0 on. It may change
+    /// between two turns.
+    fn border(&self, account: AccountId, index: u32) -> Option<Border<'_>> {
+        let _ = (account, index);
         None
     }
 

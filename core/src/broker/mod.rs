@@ -22,6 +22,7 @@
 
 mod account;
 mod admission;
+mod border;
 mod change;
 mod client;
 mod control;
@@ -32,6 +33,7 @@ mod leaf_interest;
 mod leaf_turn;
 mod limits;
 mod memory;
+mod passage;
 mod permission;
 mod pool;
 mod reply;
@@ -44,6 +46,7 @@ mod turn;
 mod user;
 
 pub use account::Account;
+pub use border::Border;
 pub use client::{Client, ClientId, Peer};
 pub use control::{Control, ErrorText, Sid, Welcome};
 pub use delivery::Delivery;
@@ -61,6 +64,7 @@ pub use turn::{Progress, Turn};
 pub use user::{AccountId, Permissions, Responses, Subjects, User, UserId};
 
 use client::State;
+use passage::Hops;
 use pool::{NONE, at, at_mut};
 use reply::Replies;
 use router::Router;
@@ -339,6 +343,7 @@ struct Machine {
     limits: Limits,
     router: Router,
     replies: Replies,
+    hops: Hops,
     statistics: Statistics,
     leaves: leaf::Leaves,
     /// Slots of clients from here on were never used.
@@ -357,6 +362,7 @@ impl<M: Memory> Broker<M> {
             router: Router::new(seed, limits.leaves > 0),
             replies: Replies::new(seed),
             leaves: leaf::Leaves::new(seed.rotate_left(48)),
+            hops: Hops::NONE,
             statistics: Statistics {
                 in_messages: 0,
                 in_bytes: 0,

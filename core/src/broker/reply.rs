@@ -3,6 +3,7 @@
 use super::memory::{Memory, Table, Tables};
 use super::pool::{Buckets, Link, Linked, NONE, Pool, at, at_mut, hash};
 use super::text::Text;
+use super::user::{AccountId, Responses};
 use crate::time::Instant;
 
 /// A reply subject for a while.
@@ -11,12 +12,15 @@ pub struct Reply {
     link: Link,
     older: u32,
     newer: u32,
-    /// The number of the connection that may answer.
+    /// The number of the connection, or of the account, that may answer.
     number: u64,
     /// How often; [`u32::MAX`] is any number.
     left: u32,
     until: Instant,
     subject: Text<15>,
+    /// Where the answer goes, and what it is called there, if it crosses a border.
+    account: AccountId,
+    answer: Text<15>,
 }
 
 impl Reply {
@@ -29,6 +33,8 @@ impl Reply {
         left: 0,
         until: NEVER,
         subject: Text::EMPTY,
+        account: AccountId::GLOBAL,
+        answer: Text::EMPTY,
     };
 }
 
@@ -52,6 +58,29 @@ pub(super) struct Replies {
     buckets: Buckets,
     oldest: u32,
     newest: u32,
+    /// How many tokens were made.
+    tokens: u32,
+}
+
+/// A request that has crossed a border, and is answered over it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange<'a> {
+    /// Where the answers come from.
+    pub(super) at: AccountId,
+    /// Where they go, and what they are called there.
+    pub(super) asker: AccountId,
+    pub(super) reply: &'a [u8],
+    pub(super) responses: Responses,
+}
+
+impl Exchange<'_> {
+    /// How reply subjects of exchanges begin.
+    pub(super) const PREFIX: &'static [u8] = b"_R_.";
+}
+
+/// The number of an account as that of who may answer; no connection has it.
+fn place(account: AccountId) -> u64 {
+    (1 << 63) | u64::from(account.index())
 }
 
 /// Who may publish to a reply subject, and how often.
@@ -67,7 +96,7 @@ pub(super) struct Grant<'a> {
 impl Replies {
     pub(super) const fn new(seed: u64) -> Self {
         let seed = seed.rotate_left(16);
-        Self { seed, pool: Pool::NEW, buckets: Buckets::NEW, oldest: NONE, newest: NONE }
+        Self { seed, pool: Pool::NEW, buckets: Buckets::NEW, oldest: NONE, newest: NONE, tokens: 0 }
     }
 
     fn hash(&self, number: u64, subject: &[u8]) -> u32 {
@@ -89,6 +118,48 @@ impl Replies {
         now: Instant,
         grant: Grant<'_>,
     ) -> Option<()> {
+        self.insert(memory, chunks, now, grant, AccountId::GLOBAL, b"")
+    }
+
+    /// Makes a reply subject for a request that crosses a border.
+    pub(super) fn exchange(
+        &mut self,
+        memory: &mut impl Memory,
+        chunks: &mut Pool,
+        now: Instant,
+        exchange: Exchange<'_>,
+    ) -> Option<[u8; 15]> {
+        let Exchange { at, asker, reply, responses } = exchange;
+        let token = self.token();
+        let until = responses.expires.map(|span| now + span);
+        let grant = Grant { number: place(at), subject: &token, max: responses.max, until };
+        self.insert(memory, chunks, now, grant, asker, reply)?;
+        Some(token)
+    }
+
+    /// A reply subject that nobody can guess who does not know the seed.
+    fn token(&mut self) -> [u8; 15] {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        self.tokens = self.tokens.wrapping_add(1);
+        let word = |salt: &[u8]| u128::from(hash(self.seed, self.tokens, salt));
+        let mut bits = word(b"first") << 64 | word(b"second") << 32 | word(b"third");
+        let mut token = *b"_R_.???????????";
+        for letter in token.iter_mut().skip(Exchange::PREFIX.len()) {
+            *letter = LETTERS.get((bits & 63) as usize).copied().unwrap_or(b'A');
+            bits >>= 6;
+        }
+        token
+    }
+
+    fn insert(
+        &mut self,
+        memory: &mut impl Memory,
+        chunks: &mut Pool,
+        now: Instant,
+        grant: Grant<'_>,
+        account: AccountId,
+        answer: &[u8],
+    ) -> Option<()> {
         let Grant { number, subject, max, until } = grant;
         let mut tables = memory.tables();
         // The counting begins again with every request.
@@ -97,11 +168,11 @@ impl Replies {
         }
         // Two for one, so that what is over never outweighs what is not.
         for _ in 0..2 {
-            if at(tables.replies, self.oldest).is_some_and(|reply| reply.until <= now || reply.left == 0) {
+            if at(tables.replies, self.oldest).is_some_and(|reply| reply.until <= now) {
                 self.end(&mut tables, chunks, self.oldest);
             }
         }
-        let long = Text::<15>::chunks(subject);
+        let long = Text::<15>::chunks(subject) + Text::<15>::chunks(answer);
         loop {
             let table = if self.pool.room(tables.replies.len()) == 0 {
                 Table::Replies
@@ -119,7 +190,8 @@ impl Replies {
                 self.end(&mut tables, chunks, self.oldest);
             }
         }
-        let text = Text::store(subject, tables.chunks, chunks)?;
+        let subject_text = Text::store(subject, tables.chunks, chunks)?;
+        let answer_text = Text::store(answer, tables.chunks, chunks)?;
         let index = self.pool.take(tables.replies)?;
         let slot = at_mut(tables.replies, index)?;
         *slot = Reply {
@@ -129,7 +201,9 @@ impl Replies {
             number,
             left: if max == 0 { u32::MAX } else { max },
             until: until.unwrap_or(NEVER),
-            subject: text,
+            subject: subject_text,
+            account,
+            answer: answer_text,
         };
         match at_mut(tables.replies, core::mem::replace(&mut self.newest, index)) {
             Some(before) => before.newer = index,
@@ -137,6 +211,26 @@ impl Replies {
         }
         self.buckets.insert(tables.replies, index, self.hash(number, subject));
         Some(())
+    }
+
+    /// Where an answer goes, and what it is called there: written to `out`.
+    pub(super) fn answer(
+        &mut self,
+        tables: &mut Tables<'_>,
+        chunks: &mut Pool,
+        now: Instant,
+        account: AccountId,
+        subject: &[u8],
+        out: &mut [u8],
+    ) -> Option<(AccountId, usize)> {
+        let index = self.find(tables, place(account), subject)?;
+        let &Reply { account: to, answer, .. } = at(tables.replies, index)?;
+        let mut len = 0;
+        for part in answer.parts(tables.chunks) {
+            out.get_mut(len..len + part.len())?.copy_from_slice(part);
+            len += part.len();
+        }
+        self.take(tables, chunks, now, place(account), subject).then_some((to, len))
     }
 
     /// Whether the connection may answer to `subject` once more.
@@ -173,6 +267,7 @@ impl Replies {
         self.buckets.remove(tables.replies, index);
         if let Some(slot) = at_mut(tables.replies, index) {
             slot.subject.release(tables.chunks, chunks);
+            slot.answer.release(tables.chunks, chunks);
         }
         self.pool.give(tables.replies, index);
     }

@@ -1,21 +1,20 @@
 //! One input's way through the broker.
 
-use lunix_proto::nats::leaf::Queues;
 use lunix_proto::nats::{ClientOp, Connect, DecodeError, Info, Publish, subject};
 
 use super::change::Look;
 use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
-use super::delivery::{self, Delivery};
+use super::delivery::Delivery;
 use super::leaf_action::{LeafAction, Told};
 use super::leaf_turn::{self, News};
-use super::memory::{Memory, Table, Tables};
+use super::memory::{Memory, Table};
+use super::passage::Passage;
 use super::pool::{NONE, at, at_mut};
-use super::rights::{is_filtered, is_withheld};
-use super::router::{Request, Route, Subscription};
+use super::router::Request;
 use super::status::Described;
 use super::user::AccountId;
-use super::{Action, Broker, Input, Machine, Reason};
+use super::{Action, Broker, Input, Reason};
 use crate::time::Instant;
 
 /// How far [`Input::Received`] got.
@@ -52,39 +51,6 @@ pub struct Turn<'t, M> {
     look: Look,
 }
 
-/// A message on its way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Passage<'t> {
-    /// The publisher; [`NONE`] is the server itself.
-    pub(super) from: u32,
-    account: AccountId,
-    pub(super) publish: Publish<'t>,
-    /// What clients see of it.
-    pub(super) shown: Publish<'t>,
-    /// From a leaf node: the queue groups that it is for.
-    pub(super) queues: Option<Queues<'t>>,
-    route: Route,
-    stage: Stage,
-    pub(super) delivered: bool,
-    /// What comes after the close of a slow consumer.
-    pub(super) held: Option<Step<'t>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// To the driver.
-    Request,
-    /// To every plain subscription that matches, while queue groups choose.
-    Plain,
-    /// To the chosen members.
-    Queues,
-    /// To leaf nodes.
-    Leaves,
-    /// Nobody had it: to the publisher's own subscription to the reply subject.
-    NoResponders,
-    Over,
-}
-
 /// An action before its text is looked up.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step<'t> {
@@ -93,7 +59,7 @@ pub(super) enum Step<'t> {
     NoResponders(Publish<'t>, u32, ClientId),
     Close(ClientId, Reason),
     Authenticate(ClientId, Connect<'t>),
-    Request(ClientId, AccountId, Publish<'t>),
+    Request(ClientId, Publish<'t>),
     Unsubscribed(ClientId, Described),
     Relay(Publish<'t>, u32),
     Announce(News),
@@ -161,9 +127,12 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let line = self.unsubscribed(described);
                 Action::Send { to, line: Control::Error(line) }
             }
-            Step::Request(client, account, Publish { subject, reply, body, header_len }) => {
-                let payload = body.get(header_len..).unwrap_or_default();
-                Action::Request { client, account, subject, reply, payload }
+            Step::Request(client, publish) => {
+                let hop = self.broker.machine.hops.here();
+                let scratch = &*self.broker.memory.tables().scratch;
+                let (subject, reply) = (hop.subject(&publish, scratch), hop.reply(&publish, scratch));
+                let payload = publish.body.get(publish.header_len..).unwrap_or_default();
+                Action::Request { client, account: hop.account, subject, reply, payload }
             }
             Step::Relay(publish, leaf) => {
                 Action::Leaf(LeafAction::Deliver(self.leaf_delivery(publish, leaf)))
@@ -174,13 +143,19 @@ impl<'t, M: Memory> Turn<'t, M> {
             Step::Send(to, line) => Action::Send { to, line },
             Step::Close(client, reason) => Action::Close { client, reason },
             Step::Deliver(publish, subscription, to, with_header) => {
-                let Publish { subject, reply, body, header_len } = publish;
+                let Publish { body, header_len, .. } = publish;
                 // The codec's promise: body and CR LF are the last of the consumed bytes.
                 let begin = self.operation.len().saturating_sub(body.len() + 2);
                 let (skip, header_len) = if with_header { (0, header_len) } else { (header_len, 0) };
                 let body_at = begin + skip;
                 let body = self.operation.get(body_at..).unwrap_or_default();
-                let sid = self.sid(subscription);
+                let hop = self.broker.machine.hops.here();
+                let tables = self.broker.memory.tables();
+                let (subject, reply) =
+                    (hop.subject(&publish, tables.scratch), hop.reply(&publish, tables.scratch));
+                let sid =
+                    at(tables.subscriptions, subscription).map_or(super::text::Text::EMPTY, |slot| slot.sid);
+                let sid = Sid { text: sid, chunks: tables.chunks };
                 Action::Deliver(Delivery { to, subject, reply, sid, header_len, body, body_at })
             }
             Step::NoResponders(publish, subscription, to) => {
@@ -463,23 +438,7 @@ impl<'t, M: Memory> Turn<'t, M> {
 
     /// Begins a message's way.
     pub(super) fn send(&mut self, from: u32, account: AccountId, publish: Publish<'t>) {
-        let Broker { memory, machine } = &mut *self.broker;
-        machine.statistics.in_messages += 1;
-        machine.statistics.in_bytes += publish.body.len() as u64;
-        let served = publish.subject.starts_with(b"$SYS.REQ.") && memory.serves(account, publish.subject);
-        let stage = if served { Stage::Request } else { Stage::Plain };
-        let route = machine.router.route(&memory.tables(), account, publish.subject);
-        self.message = Some(Passage {
-            from,
-            account,
-            publish,
-            shown: publish,
-            queues: None,
-            route,
-            stage,
-            delivered: served,
-            held: None,
-        });
+        self.message = Some(Passage::new(self.broker, from, account, publish));
     }
 
     pub(super) fn subscribe(
@@ -589,183 +548,6 @@ impl<'t, M: Memory> Turn<'t, M> {
         let deadline = slot.deadline(&machine.limits);
         machine.note(deadline);
     }
-}
-
-impl<M: Memory> Broker<M> {
-    /// Takes a message to its next receiver.
-    fn carry<'t>(&mut self, now: Instant, passage: &mut Passage<'t>) -> Option<Step<'t>> {
-        if let Some(step) = passage.held.take() {
-            return Some(step);
-        }
-        let Self { memory, machine } = self;
-        let mut tables = memory.tables();
-        let publisher = passage.from;
-        let wishes = at(tables.clients, publisher).map_or(Wishes::UNSAID, |slot| slot.wishes);
-        let subject = passage.publish.subject;
-        if passage.stage == Stage::Request {
-            passage.stage = Stage::Plain;
-            return Some(Step::Request(ClientId::new(publisher), passage.account, passage.publish));
-        }
-        while passage.stage == Stage::Plain {
-            let Some(found) = machine.router.next(&tables, &mut passage.route, subject) else {
-                passage.stage = Stage::Queues;
-                break;
-            };
-            if found.client == publisher && !wishes.echo {
-                continue;
-            }
-            if is_filtered(&tables, found.client) {
-                let withheld = is_withheld(memory, found.client, found.group, subject);
-                tables = memory.tables();
-                if withheld {
-                    continue;
-                }
-            }
-            if let Some(group) = found.group
-                && !leaf_turn::selects(passage.queues, &tables, group)
-            {
-                continue;
-            }
-            let leaf = machine.leaf_of(&tables, found.client);
-            if leaf != NONE {
-                let may = machine.may_relay(memory, passage, leaf);
-                tables = memory.tables();
-                match found.group {
-                    Some(group) if may && machine.has_room(&tables, found.client, passage) => {
-                        machine.router.propose_remote(&mut tables, group, found.subscription);
-                    }
-                    None if may => machine.touch(&mut tables, leaf),
-                    _ => {}
-                }
-                continue;
-            }
-            if let Some(group) = found.group {
-                if machine.has_room(&tables, found.client, passage) {
-                    machine.router.propose(&mut tables, group, found.subscription);
-                }
-                continue;
-            }
-            if let Some(step) = machine.deliver(&mut tables, passage, found.subscription) {
-                return Some(self.delivered(now, passage, step));
-            }
-        }
-        while passage.stage == Stage::Queues {
-            let Some(subscription) = machine.router.choice(&mut tables) else {
-                passage.stage = Stage::Leaves;
-                break;
-            };
-            if machine.leaves.any()
-                && let Some(&Subscription { client, group, .. }) = at(tables.subscriptions, subscription)
-            {
-                let leaf = machine.leaf_of(&tables, client);
-                if leaf != NONE {
-                    machine.touch_group(&mut tables, leaf, group);
-                    continue;
-                }
-            }
-            if let Some(step) = machine.deliver(&mut tables, passage, subscription) {
-                return Some(self.delivered(now, passage, step));
-            }
-        }
-        while passage.stage == Stage::Leaves {
-            let Some(leaf) = machine.next_touched(&mut tables) else {
-                passage.stage = match passage.publish.reply {
-                    Some(reply) if wishes.no_responders && !passage.delivered => {
-                        passage.route = machine.router.route(&tables, passage.account, reply);
-                        Stage::NoResponders
-                    }
-                    _ => Stage::Over,
-                };
-                break;
-            };
-            if let Some(step) = machine.relay(&mut tables, passage, leaf) {
-                return Some(step);
-            }
-        }
-        if passage.stage == Stage::NoResponders {
-            passage.stage = Stage::Over;
-            let reply = passage.publish.reply.unwrap_or_default();
-            while let Some(found) = machine.router.next(&tables, &mut passage.route, reply) {
-                if found.client == publisher && found.group.is_none() {
-                    let to = ClientId::new(publisher);
-                    return Some(Step::NoResponders(passage.publish, found.subscription, to));
-                }
-            }
-        }
-        None
-    }
-}
-
-impl<M: Memory> Broker<M> {
-    /// Remembers what a delivery allows its receiver to do.
-    #[inline]
-    fn delivered<'t>(&mut self, now: Instant, passage: &Passage<'t>, step: Step<'t>) -> Step<'t> {
-        if let (Some(reply), Step::Deliver(_, _, to, _)) = (passage.publish.reply, step)
-            && at(self.memory.tables().clients, to.index()).is_some_and(|slot| slot.rights.answer)
-        {
-            self.machine.let_answer(&mut self.memory, now, to.index(), reply);
-        }
-        step
-    }
-}
-
-impl Machine {
-    /// Whether the client would not be closed for the message. To a member of a queue group that would be,
-    /// the message is better not given, for another one may have it.
-    fn has_room(&self, tables: &Tables<'_>, client: u32, passage: &Passage<'_>) -> bool {
-        let Publish { subject, reply, body, .. } = passage.publish;
-        // The head, with a subscription id of usual length.
-        let head = subject.len() + reply.map_or(0, <[u8]>::len) + 64;
-        let room = self.limits.pending.saturating_sub(head + body.len());
-        at(tables.clients, client).is_some_and(|slot| slot.state == State::Open && slot.pending <= room)
-    }
-
-    /// Counts one delivery; `None` if it does not take place.
-    fn deliver<'t>(
-        &mut self,
-        tables: &mut Tables<'_>,
-        passage: &mut Passage<'t>,
-        subscription: u32,
-    ) -> Option<Step<'t>> {
-        let &Subscription { client, sid, .. } = at(tables.subscriptions, subscription)?;
-        let slot = at(tables.clients, client).filter(|slot| slot.state == State::Open)?;
-        let with_header = slot.wishes.headers;
-        if !self.router.count(tables, subscription) {
-            return None;
-        }
-        let to = ClientId::new(client);
-        let Publish { subject, reply, body, header_len } = passage.shown;
-        let (header_len, body_len) =
-            if with_header { (header_len, body.len()) } else { (0, body.len().saturating_sub(header_len)) };
-        let size = body_len + 2 + delivery::head_len(subject, reply, sid.len(), header_len, body_len);
-        let slot = at_mut(tables.clients, client)?;
-        slot.pending += size;
-        slot.traffic.out_messages += 1;
-        slot.traffic.out_bytes += body_len as u64;
-        self.statistics.pending += size;
-        let deliver = Step::Deliver(passage.shown, subscription, to, with_header);
-        let mut slow = (slot.pending > self.limits.pending).then_some(to);
-        if self.statistics.pending > self.limits.pending_all && slow.is_none() {
-            slow = fattest(tables);
-        }
-        if let Some(slow) = slow {
-            self.close(tables, slow, Reason::PendingBytes);
-            if slow == to {
-                return Some(Step::Close(slow, Reason::PendingBytes));
-            }
-            passage.held = Some(deliver);
-        }
-        passage.delivered = true;
-        self.statistics.out_messages += 1;
-        self.statistics.out_bytes += body_len as u64;
-        Some(slow.map_or(deliver, |slow| Step::Close(slow, Reason::PendingBytes)))
-    }
-}
-
-/// The client for which most bytes wait.
-pub(super) fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
-    let clients = (0..).zip(&*tables.clients).filter(|(_, slot)| slot.state == State::Open);
-    clients.max_by_key(|(_, slot)| slot.pending).map(|(index, _)| ClientId::new(index))
 }
 
 fn is_hpub(bytes: &[u8]) -> bool {

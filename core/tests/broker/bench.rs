@@ -1,9 +1,9 @@
 //! A driver without a network: what clients sent and got, as text.
 
 use lunix_core::broker::{
-    Account, AccountId, Action, Broker, Chunk, Client, ClientId, Group, Input, Interest, Leaf, LeafAction,
-    LeafTerms, Limits, Memory, Node, Peer, Progress, Reason, Reply, Subscription, Table, Tables, User,
-    UserId,
+    Account, AccountId, Action, Border, Broker, Chunk, Client, ClientId, Group, Input, Interest, Leaf,
+    LeafAction, LeafTerms, Limits, Memory, Node, Peer, Progress, Reason, Reply, Subscription, Table, Tables,
+    User, UserId,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::json::Str;
@@ -28,6 +28,10 @@ pub(crate) struct Growing {
     pub(crate) users: Vec<Option<User<'static>>>,
     /// How many connections accounts may have, but for `$G`.
     pub(crate) connections: Option<u32>,
+    /// By the account that they lead out of.
+    pub(crate) borders: Vec<(AccountId, Border<'static>)>,
+    /// The driver answers `$SYS.REQ.USER.INFO`.
+    pub(crate) serves: bool,
 }
 
 impl Memory for Growing {
@@ -52,6 +56,16 @@ impl Memory for Growing {
 
     fn account_connections(&self, account: AccountId) -> Option<u32> {
         self.connections.filter(|_| account != AccountId::GLOBAL)
+    }
+
+    fn border(&self, account: AccountId, index: u32) -> Option<Border<'_>> {
+        let mut borders = self.borders.iter().filter(|(from, _)| *from == account);
+        borders.nth(index as usize).map(|(_, border)| *border)
+    }
+
+    fn serves(&self, account: AccountId, subject: &[u8]) -> bool {
+        let _ = account;
+        self.serves && subject == b"$SYS.REQ.USER.INFO"
     }
 
     fn grow(&mut self, table: Table) -> bool {
@@ -98,6 +112,8 @@ pub(crate) struct Bench<M = Growing> {
     answers: Vec<(ClientId, Option<UserId>)>,
     /// The answers come only with [`Bench::answer`].
     pub(crate) later: bool,
+    /// What the server itself was asked.
+    pub(crate) requests: Vec<(ClientId, AccountId, String, Option<String>, String)>,
 }
 
 pub(crate) const SILENT: &str =
@@ -120,6 +136,7 @@ impl<M: Memory> Bench<M> {
             closed: vec![],
             answers: vec![],
             later: false,
+            requests: vec![],
         }
     }
 
@@ -277,7 +294,6 @@ impl<M: Memory> Bench<M> {
                     let name = connect.user.as_plain().and_then(|name| name.parse().ok()).map(UserId::new);
                     self.answers.push((client, name));
                 }
-                Action::Request { .. } => {}
                 Action::Leaf(action) => {
                     let (to, text) = match action {
                         LeafAction::Interest(line) => {
@@ -296,6 +312,11 @@ impl<M: Memory> Bench<M> {
                         LeafAction::Error(from, error) => (from, [b"<-ERR ", error, b">"].concat()),
                     };
                     self.got[to.index() as usize].extend_from_slice(&text);
+                }
+                Action::Request { client, account, subject, reply, payload } => {
+                    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                    let reply = reply.map(text);
+                    self.requests.push((client, account, text(subject), reply, text(payload)));
                 }
                 Action::Close { client, reason } => {
                     assert_eq!(self.closed[client.index() as usize].replace(reason), None, "closed twice");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod accounts;
 mod bench;
 mod delivery;
 mod leaf;
