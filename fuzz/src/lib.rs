@@ -5,6 +5,7 @@
 //! [`TARGETS`], three lines in `fuzz_targets/NAME.rs`, a `[[bin]]` in `Cargo.toml`, seeds in `corpus/NAME/`.
 
 pub mod broker;
+pub mod config;
 pub mod device;
 pub mod json;
 pub mod nats;
@@ -20,6 +21,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("broker_stream", broker::stream),
+    ("config_parse", config::parse),
     ("nkey_text", nkey::text),
     ("jwt_claims", nkey::claims),
     ("json_read", json::read),

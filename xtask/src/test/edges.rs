@@ -12,7 +12,7 @@ use crate::{paths, shell};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lunix-core", &["lunix-uevent", "lunix-proto"]),
     ("lunix", &["lunix-uevent", "lunix-proto", "lunix-core"]),
-    ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core"]),
+    ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix"]),
     ("lunix-bench", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("no-alloc-link", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("lm3s6965", &["lunix-proto", "lunix-core"]),

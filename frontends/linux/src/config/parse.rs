@@ -4,7 +4,7 @@
 //! document = pairs [ "{" pairs "}" ]…                        JSON is a document, too
 //! pairs    = { blank | pair end }
 //! pair     = key space [ ":" | "=" ] space value | "include" space file
-//! end      = space [ comment ] ( newline | "," | ";" | before "}" | end of file )
+//! end      = space [ comment ] ( newline | [ blank ] "," | ";" | before "}" | end of file )
 //! value    = "{" pairs "}" | "[" { blank | value ( "," | newline | before "]" ) } "]"
 //!          | "…" with escapes | '…' | "(" … newline ")" | "$" name | word with escapes
 //! blank    = white space | comment
@@ -143,7 +143,8 @@ impl<'t> Parser<'t, '_, '_> {
             rest = blank(rest);
             let begin = rest;
             let Ok((after, key)) = key(rest) else { return Ok(rest) };
-            if key.eq_ignore_ascii_case("include") && after.starts_with([' ', '\t']) {
+            let quoted = begin.starts_with(['"', '\'']);
+            if key.eq_ignore_ascii_case("include") && !quoted && after.starts_with([' ', '\t']) {
                 rest = self.include(begin, space(after))?;
             } else {
                 let key_place = self.at(begin);
@@ -160,11 +161,10 @@ impl<'t> Parser<'t, '_, '_> {
                 rest = after;
             }
             rest = space(rest);
-            let ended = ending(rest);
-            match ended {
-                Some(after) => rest = after,
+            rest = match ending(rest) {
+                Some(after) => after,
                 None => return Err(self.unexpected(rest, "',' or the end of the line")),
-            }
+            };
         }
     }
 
@@ -363,12 +363,16 @@ fn separator(text: &str) -> (&str, bool) {
     }
 }
 
-/// Behind the end of a pair; `None` if something else follows.
+/// Behind the end of a pair; `None` if something else follows. As in JSON a comma may stand on a later line.
 fn ending(text: &str) -> Option<&str> {
     let rest = comment(text).map_or(text, |(rest, _)| rest);
     match rest.chars().next() {
         None | Some('}') => Some(rest),
-        Some('\n' | '\r' | ',' | ';') => rest.get(1..),
+        Some(',' | ';') => rest.get(1..),
+        Some('\n' | '\r') => {
+            let below = blank(rest);
+            Some(below.strip_prefix(',').unwrap_or(below))
+        }
         Some(_) => None,
     }
 }

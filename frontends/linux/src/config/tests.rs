@@ -290,3 +290,14 @@ fn what_there_is_not_may_be_off() {
     let remarks = section.finish().unwrap();
     assert_eq!(remarks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["f:5:4: e: five"]);
 }
+
+#[test]
+fn text_that_ends_anywhere_is_read_or_refused() {
+    let text = "a: 1 # x\nb { c: [1, 'two', \"t\\x41\"\n], d: $a }\ninclude 'x'\ne: (\n f\n)\n{\"g\": 'ä'}\n";
+    for (end, _) in text.char_indices() {
+        let _ = file(&text[..end]).map(Section::finish);
+    }
+    let mut section = file(&text.replace("include 'x'\n", "")).unwrap();
+    section.take_all();
+    assert_eq!(section.finish(), Ok(vec![]));
+}
