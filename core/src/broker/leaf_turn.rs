@@ -37,7 +37,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             self.line(client, Control::Error(ErrorText::Connections));
             return self.close(client, Reason::Connections);
         }
-        if self.open(client, peer).is_none() {
+        if self.open(client, peer, false).is_none() {
             return;
         }
         let Broker { memory, machine } = &mut *self.broker;

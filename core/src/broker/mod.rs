@@ -83,6 +83,16 @@ pub enum Input<'b> {
         /// Where it comes from.
         peer: Peer,
     },
+    /// A connection begins of somebody who is known without credentials: [`Input::Opened`] and [`Input::Admitted`] in
+    /// one, and no time is set to say who it is.
+    Entered {
+        /// The driver's number for it.
+        client: ClientId,
+        /// Where it comes from.
+        peer: Peer,
+        /// Whom [`Memory::user`] then knows.
+        user: UserId,
+    },
     /// A connection's bytes, from the first one that has not been consumed. Exactly one operation is
     /// carried out: call it again as long as [`Progress::Consumed`] leaves bytes.
     Received {

@@ -13,7 +13,7 @@ use super::passage::Passage;
 use super::pool::{NONE, at, at_mut};
 use super::router::Request;
 use super::status::Described;
-use super::user::AccountId;
+use super::user::{AccountId, UserId};
 use super::{Action, Broker, Input, Reason};
 use crate::time::Instant;
 
@@ -91,7 +91,8 @@ impl<'t, M: Memory> Turn<'t, M> {
         match input {
             Input::Received { client, bytes } => turn.received(client, bytes),
             Input::Flushed { client, left } => turn.flushed(client, left),
-            Input::Opened { client, peer } => turn.opened(client, peer),
+            Input::Opened { client, peer } => turn.opened(client, peer, None),
+            Input::Entered { client, peer, user } => turn.opened(client, peer, Some(user)),
             Input::LeafOpened { client, peer } => turn.leaf_opened(client, peer),
             Input::LeafJoined { client, terms } => turn.leaf_joined(client, terms),
             Input::Ask { client } => turn.ask(client),
@@ -247,14 +248,17 @@ impl<'t, M: Memory> Turn<'t, M> {
         Some(Step::Send(to, line))
     }
 
-    fn opened(&mut self, client: ClientId, peer: Peer) {
-        if let Some(welcome) = self.open(client, peer) {
+    fn opened(&mut self, client: ClientId, peer: Peer, user: Option<UserId>) {
+        if let Some(welcome) = self.open(client, peer, user.is_some()) {
             self.line(client, Control::Info(welcome));
+            if let Some(user) = user {
+                self.admitted(client, user);
+            }
         }
     }
 
-    /// Begins a connection, if there may be one more.
-    pub(super) fn open(&mut self, client: ClientId, peer: Peer) -> Option<Welcome> {
+    /// Begins a connection, if there may be one more. One that is known is given no time to say who it is.
+    pub(super) fn open(&mut self, client: ClientId, peer: Peer, known: bool) -> Option<Welcome> {
         let Broker { memory, machine } = &mut *self.broker;
         let index = client.index();
         let room = machine.statistics.connections < machine.limits.connections && {
@@ -269,7 +273,10 @@ impl<'t, M: Memory> Turn<'t, M> {
         machine.statistics.total_connections += 1;
         machine.statistics.connections += 1;
         machine.high = machine.high.max(index + 1);
-        let slot = Client::open(self.now, machine.statistics.total_connections, peer, &machine.limits);
+        let mut slot = Client::open(self.now, machine.statistics.total_connections, peer, &machine.limits);
+        if known {
+            slot.until = None;
+        }
         machine.note(slot.deadline(&machine.limits));
         let welcome = welcome(&slot, false);
         if let Some(place) = at_mut(memory.tables().clients, index) {

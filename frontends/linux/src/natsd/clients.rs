@@ -60,16 +60,21 @@ impl Server {
             }
         };
         self.wires.log.line(Tag::Debug, format_args!("{name} - Client connection created"));
+        let client = ClientId::new(index);
+        let known = self.wires.door.opened(client, &socket, peer, &mut self.broker.memory_mut().users);
         if let Some(place) = self.wires.connections.get_mut(index as usize) {
             *place = Some(Connection::new(socket, key, name));
         }
-        self.drive(reactor.now(), Input::Opened { client: ClientId::new(index), peer });
+        let begin = match known {
+            Some(user) => Input::Entered { client, peer, user },
+            None => Input::Opened { client, peer },
+        };
+        self.drive(reactor.now(), begin);
         self.close_what_ended(reactor);
     }
 
     /// One read from a connection, and all operations that are whole then.
     pub(super) fn read(&mut self, reactor: &mut Reactor<Token>, key: Key, index: u32) {
-        let now = reactor.now();
         let client = ClientId::new(index);
         let Some(connection) = self.wires.connection(index) else { return };
         let (buffer, read) = connection.read(&mut self.shared);
@@ -82,6 +87,13 @@ impl Server {
                 return self.finish(reactor, client, None);
             }
         }
+        self.carry_out(reactor, key, index, buffer);
+    }
+
+    /// Carries out all operations that are whole in `buffer`, and keeps the rest.
+    pub(super) fn carry_out(&mut self, reactor: &mut Reactor<Token>, key: Key, index: u32, buffer: Vec<u8>) {
+        let now = reactor.now();
+        let client = ClientId::new(index);
         let (mut done, mut needed) = (0, 0);
         while let Some(bytes) = buffer.get(done..).filter(|bytes| !bytes.is_empty()) {
             match self.drive(now, Input::Received { client, bytes }) {
@@ -95,7 +107,11 @@ impl Server {
                     needed = len;
                     break;
                 }
-                Progress::Waits => break,
+                Progress::Waits => {
+                    // Nothing is read before it is known who this is.
+                    reactor.want(key, Ready::default());
+                    break;
+                }
             }
         }
         if let Some(connection) = self.wires.connection(index) {
@@ -163,6 +179,7 @@ impl Server {
         }
         reactor.remove(connection.key, &connection.socket);
         drop(connection);
+        self.wires.door.closed(client, &mut self.broker.memory_mut().users);
         self.drive(reactor.now(), Input::Closed { client });
         self.wires.free.push(client.index());
         self.stop_if_lame_and_alone(reactor);

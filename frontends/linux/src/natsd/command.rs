@@ -51,9 +51,14 @@ pub static COMMAND: Command = Command {
         &[
             valued(&["http_port", "m", "http"], "PORT", "not in this build", Hint::None),
             valued(&["https_port", "ms"], "PORT", "not in this build", Hint::None),
-            valued(&["user"], "USER", "not in this build", Hint::None),
-            valued(&["pass"], "PASSWORD", "not in this build", Hint::None),
-            valued(&["auth"], "TOKEN", "not in this build", Hint::None),
+            valued(&["user"], "USER", "the one user who may connect, with --pass", Hint::None),
+            valued(&["pass"], "PASSWORD", "the user's password, plain or as a hash of bcrypt", Hint::None),
+            valued(
+                &["auth"],
+                "TOKEN",
+                "who knows this may connect; plain or as a hash of bcrypt",
+                Hint::None,
+            ),
             switch(&["tls"], "not in this build"),
             switch(&["tlsverify"], "not in this build"),
             valued(&["tlscert"], "FILE", "without meaning without --tls", Hint::File),
@@ -104,6 +109,16 @@ pub static COMMAND: Command = Command {
          port, listen, client_advertise, server_name, server_tags, max_payload, max_control_line, max_connections, max_subscriptions, max_pending, write_deadline, \
          ping_interval, ping_max, no_header_support, pid_file, ports_file_dir, log_file, logtime, debug, trace, \
          lame_duck_duration, lame_duck_grace_period; and our own: socket, max_pending_all (what may wait for all clients together).",
+        "Who may connect: authorization with users, passwords (plain or bcrypt), token, nkeys and permissions; accounts; \
+         no_auth_user; operator, trusted_keys, resolver and resolver_preload for NATS 2 tokens. Processes of this machine \
+         need no credentials where none are configured: they are known by their uid, on the UNIX socket and over \
+         loopback TCP. Root and the user that natsd runs as may do everything; others read events, use toasts and \
+         process queries, and have user.NAME.> for themselves. Clients from elsewhere are refused.",
+        "identity { desktop: NAME, users { NAME { publish: .. subscribe: .. } * { .. } }, groups { NAME { .. } }, \
+         others { .. } } changes that: the rule of a user, of the first group that it is in, of everybody (*), and of \
+         clients from elsewhere. A rule is a block of permissions, all or none; {{name()}} and {{uid()}} in it stand for \
+         the user. The desktop's user may publish to wm.exec. 'identity: on' knows users by uid also where credentials \
+         are configured, 'identity: off' nowhere.",
         "SIGHUP reads the configuration file again: each change is logged, and if there is a mistake, or a change that \
          needs a new start, nothing changes. SIGUSR1 opens the log file anew. SIGUSR2 is lame duck mode: nobody new \
          comes in, clients are told, and closed one after the other.",

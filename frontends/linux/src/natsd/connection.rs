@@ -108,6 +108,12 @@ impl Connection {
         }
     }
 
+    /// Takes back what [`Connection::keep`] has kept.
+    pub(super) fn unread(&mut self) -> Vec<u8> {
+        self.needed = 0;
+        std::mem::take(&mut self.unread)
+    }
+
     /// Bytes that wait.
     pub(super) fn left(&self) -> usize {
         self.output.len() - self.written

@@ -1,8 +1,11 @@
 //! The broker's tables as vectors that grow by an eighth.
 
 use lunix_core::broker::{
-    Account, Chunk, Client, Group, Interest, Leaf, Memory, Node, Reply, Subscription, Table, Tables,
+    Account, Chunk, Client, Group, Interest, Leaf, Memory, Node, Reply, Subscription, Table, Tables, User,
+    UserId,
 };
+
+use super::auth::users::Users;
 
 /// Tables as long as they have to be.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct Growing {
     scratch: Vec<u8>,
     leaves: Vec<Leaf>,
     interests: Vec<Interest>,
+    /// Who is known to the door.
+    pub(super) users: Users,
 }
 
 impl Memory for Growing {
@@ -33,6 +38,10 @@ impl Memory for Growing {
             leaves: &mut self.leaves,
             interests: &mut self.interests,
         }
+    }
+
+    fn user(&self, user: UserId) -> Option<User<'_>> {
+        self.users.of_broker(user)
     }
 
     fn grow(&mut self, table: Table) -> bool {

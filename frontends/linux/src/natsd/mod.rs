@@ -1,5 +1,7 @@
 //! `natsd`: a NATS server for small machines. `lunix_core::broker` decides, this moves the bytes.
 
+mod admission;
+mod auth;
 mod clients;
 mod command;
 mod connection;
@@ -29,6 +31,7 @@ use crate::notify;
 use crate::reactor::Reactor;
 use crate::sys::signals::Signals;
 
+use auth::door::Door;
 pub use command::COMMAND;
 use files::Sign;
 use identity::{Identity, LEVEL};
@@ -38,6 +41,7 @@ use memory::Growing;
 use reload::Source;
 use server::Server;
 pub use settings::{Listen, Logging, Operation, Settings, Socket};
+use wires::Wires;
 
 /// Runs `natsd` until a signal stops it.
 pub fn run(matches: &Matches) -> ExitCode {
@@ -119,11 +123,10 @@ fn serve(source: Source) -> Result<(), String> {
             log.line(Tag::Info, format_args!("Listening on UNIX socket {}", path.display()));
         }
     }
-    if !address.ip().is_loopback() {
-        log.line(
-            Tag::Warn,
-            "Anyone who can reach this address may do everything: users are not in this build",
-        );
+    let mut memory = Growing::default();
+    let door = Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
+    if let Some(complaint) = door.complaint() {
+        log.line(Tag::Warn, complaint);
     }
 
     let mut signs = Vec::new();
@@ -137,8 +140,8 @@ fn serve(source: Source) -> Result<(), String> {
     }
 
     let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let broker = Broker::new(Growing::default(), settings.limits, seed);
-    let mut server = Server::new(broker, identity, log, listeners, signals, source);
+    let broker = Broker::new(memory, settings.limits, seed);
+    let mut server = Server::new(broker, Wires::new(identity, log, door), listeners, signals, source);
     let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
     server.register(&mut reactor).map_err(|error| error.to_string())?;
     server.log().line(Tag::Info, "Server is ready");

@@ -65,6 +65,7 @@ impl Server {
             self.drive(reactor.now(), Input::Inform);
             self.close_what_ended(reactor);
         }
+        self.reload_auth(reactor);
         self.wires.log.line(Tag::Info, "Reloaded server configuration");
     }
 }

@@ -8,7 +8,6 @@ use lunix_core::broker::{Broker, Input, Progress};
 use lunix_core::time::Instant;
 
 use super::connection::SHARED;
-use super::identity::Identity;
 use super::lame_duck::LameDuck;
 use super::listen::Listener;
 use super::log::Log;
@@ -24,6 +23,10 @@ pub(super) enum Token {
     Listener(usize),
     Client(u32),
     Signals,
+    /// Passwords have been hashed.
+    Hashed,
+    /// Tokens of accounts have changed.
+    Tokens,
 }
 
 /// A running server.
@@ -41,6 +44,8 @@ pub(super) struct Server {
     pub(super) source: Source,
     /// It closes one client after the other.
     pub(super) lame_duck: Option<LameDuck>,
+    /// The watch on tokens of accounts.
+    pub(super) watch: Option<Key>,
 }
 
 /// When the buffers that a burst has left are given back.
@@ -58,13 +63,11 @@ const TRIM_TO: usize = 64 << 10;
 impl Server {
     pub(super) fn new(
         broker: Broker<Growing>,
-        identity: Identity,
-        log: Log,
+        wires: Wires,
         listeners: Vec<Listener>,
         signals: Signals,
         source: Source,
     ) -> Self {
-        let wires = Wires::new(identity, log);
         let spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
         Self {
             broker,
@@ -76,15 +79,18 @@ impl Server {
             trim: Trim::default(),
             source,
             lame_duck: None,
+            watch: None,
         }
     }
 
     /// Watches what it has.
-    pub(super) fn register(&self, reactor: &mut Reactor<Token>) -> io::Result<()> {
+    pub(super) fn register(&mut self, reactor: &mut Reactor<Token>) -> io::Result<()> {
         for (index, listener) in self.listeners.iter().enumerate() {
             reactor.add(listener, Token::Listener(index), Ready::READ)?;
         }
         reactor.add(&self.signals, Token::Signals, Ready::READ)?;
+        reactor.add(&self.wires.door.hashed(), Token::Hashed, Ready::READ)?;
+        self.watch_tokens(reactor);
         Ok(())
     }
 
@@ -98,7 +104,11 @@ impl Server {
         while let Some(action) = turn.poll() {
             self.wires.act(action);
         }
-        turn.progress()
+        let progress = turn.progress();
+        while let Some((client, verdict)) = self.wires.verdicts.pop() {
+            self.decide(now, client, verdict);
+        }
+        progress
     }
 
     /// How much memory waits for its next use.
@@ -123,6 +133,8 @@ impl App for Server {
             }
             Token::Listener(index) => self.accept(reactor, key, index),
             Token::Signals => self.signal(reactor, key),
+            Token::Hashed => self.hashed(reactor, key),
+            Token::Tokens => self.tokens_changed(reactor, key),
         }
     }
 

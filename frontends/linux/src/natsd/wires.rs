@@ -1,7 +1,9 @@
 //! All connections, and what the broker's actions do to them.
 
-use lunix_core::broker::{Action, ClientId, Delivery, Reason};
+use lunix_core::broker::{Action, ClientId, Control, Delivery, Reason};
+use lunix_proto::json::Str;
 
+use super::auth::door::{Door, Verdict};
 use super::connection::Connection;
 use super::identity::Identity;
 use super::log::{Log, Tag};
@@ -11,6 +13,9 @@ use super::log::{Log, Tag};
 pub(super) struct Wires {
     pub(super) identity: Identity,
     pub(super) log: Log,
+    pub(super) door: Door,
+    /// Who asked who they are in this turn, and what the answer is.
+    pub(super) verdicts: Vec<(ClientId, Verdict)>,
     /// By [`ClientId`].
     pub(super) connections: Vec<Option<Connection>>,
     pub(super) free: Vec<u32>,
@@ -22,10 +27,12 @@ pub(super) struct Wires {
 }
 
 impl Wires {
-    pub(super) fn new(identity: Identity, log: Log) -> Self {
+    pub(super) fn new(identity: Identity, log: Log, door: Door) -> Self {
         Self {
             identity,
             log,
+            door,
+            verdicts: Vec::new(),
             connections: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
@@ -42,15 +49,24 @@ impl Wires {
         match action {
             Action::Deliver(delivery) => self.deliver(&delivery),
             Action::Send { to, line } => {
-                let info = self.identity.info();
+                let mut info = self.identity.info();
+                if let Control::Info(welcome) = line {
+                    info.auth_required = self.door.wants_credentials(to);
+                    info.nonce = Str::new(self.door.nonce(to));
+                    info.remote_account = Str::new(self.door.account_name(welcome.account));
+                }
                 let Some(Some(connection)) = self.connections.get_mut(to.index() as usize) else { return };
                 connection.push_with(&mut self.pool, 512, |out| {
                     line.encode(out, &info).map_err(|full| full.needed)
                 });
                 self.soil(to.index());
             }
-            // Nobody is asked who it is, and nothing is served, as long as nothing sets what these come of.
-            Action::Authenticate { .. } | Action::Request { .. } | Action::Leaf(_) => {}
+            Action::Authenticate { client, connect } => {
+                let verdict = self.door.ask(client, &connect);
+                self.verdicts.push((client, verdict));
+            }
+            // Nothing is served as long as nothing sets what these come of.
+            Action::Request { .. } | Action::Leaf(_) => {}
             Action::Close { client, reason } => {
                 if let Some(connection) = self.connection(client.index()) {
                     connection.closed = true;

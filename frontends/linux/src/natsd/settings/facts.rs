@@ -32,7 +32,6 @@ impl Facts {
     }
 
     /// What can change, and must not be shown: a reload says only that it did.
-    #[allow(dead_code, reason = "users and keys come with authorization")]
     pub(crate) fn secret(&mut self, key: &'static str, value: impl fmt::Debug) {
         self.push(key, format!("{value:?}"), true, true);
     }

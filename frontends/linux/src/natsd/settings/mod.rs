@@ -5,11 +5,17 @@
 //! compares. A new subject needs that file, a field of [`Settings`], and its line in [`Settings::subjects`] and
 //! [`Settings::subjects_mut`].
 
+mod accounts;
+mod auth;
+mod authorization;
 mod facts;
+mod identity;
 mod limits;
 mod listen;
 mod logging;
 mod operation;
+mod operator;
+mod permissions;
 
 use std::fmt;
 
@@ -18,10 +24,15 @@ use lunix_core::broker::Limits;
 use crate::cli::{Matches, UsageError};
 use crate::config::{self, Mistake, Mistakes, Section};
 
+pub(super) use accounts::{AccountLimits, Accounts};
+pub(super) use auth::Auth;
+pub(super) use authorization::Credential;
 pub(super) use facts::Facts;
+pub(super) use identity::{Asked, Identity};
 pub use listen::{Listen, Socket};
 pub use logging::Logging;
 pub use operation::Operation;
+pub(super) use operator::{Operator, Resolver, Trusted};
 
 /// What a server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +47,8 @@ pub struct Settings {
     pub operation: Operation,
     /// What is worth a line in the log about the configuration file.
     pub remarks: Vec<Mistake>,
+    /// Who they are.
+    pub(super) auth: Auth,
 }
 
 /// A part of the settings.
@@ -77,12 +90,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What nats-server has and natsd or this build has not, by flag.
-const ABSENT: [(&str, &str); 12] = [
+const ABSENT: [(&str, &str); 9] = [
     ("http_port", "monitoring over HTTP: not in this build"),
     ("https_port", "monitoring over HTTP: not in this build"),
-    ("user", "users: not in this build"),
-    ("pass", "users: not in this build"),
-    ("auth", "users: not in this build"),
     ("tls", "TLS: not in this build"),
     ("tlsverify", "TLS: not in this build"),
     ("routes", "natsd has no clusters; it joins one as a leaf node"),
@@ -100,6 +110,7 @@ impl Default for Settings {
             limits: limits::of_this_machine(),
             operation: Operation::default(),
             remarks: Vec::new(),
+            auth: Auth::default(),
         }
     }
 }
@@ -116,6 +127,8 @@ impl Settings {
             settings.configure(file).map_err(Error::File)?;
         }
         settings.apply(matches).map_err(Error::Usage)?;
+        settings.limits.authenticate = true;
+        settings.limits.auth_timeout = settings.auth.authorization.timeout;
         let Limits { payload, pending, .. } = settings.limits;
         if payload > pending {
             let line = format!("max_payload: expected at most max_pending ({pending}), found {payload}");
@@ -124,12 +137,12 @@ impl Settings {
         Ok(settings)
     }
 
-    fn subjects(&self) -> [&dyn Subject; 4] {
-        [&self.listen, &self.logging, &self.limits, &self.operation]
+    fn subjects(&self) -> [&dyn Subject; 5] {
+        [&self.listen, &self.logging, &self.limits, &self.operation, &self.auth]
     }
 
-    fn subjects_mut(&mut self) -> [&mut dyn Subject; 4] {
-        [&mut self.listen, &mut self.logging, &mut self.limits, &mut self.operation]
+    fn subjects_mut(&mut self) -> [&mut dyn Subject; 5] {
+        [&mut self.listen, &mut self.logging, &mut self.limits, &mut self.operation, &mut self.auth]
     }
 
     fn configure(&mut self, mut file: Section) -> Result<(), Mistakes> {

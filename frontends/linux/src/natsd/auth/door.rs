@@ -1,0 +1,570 @@
+//! The door: who may come in, as whom, and who has to go.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use lunix_core::broker::{AccountId, ClientId, Peer, Reason, UserId};
+use lunix_core::time::Instant;
+use lunix_proto::json::Str;
+use lunix_proto::nats::Connect;
+use lunix_proto::nkey::base64;
+
+use super::accounts::Accounts;
+use super::grant::{ConnectionTypes, Permissions};
+use super::hasher::Hasher;
+use super::identity::{self, Rule};
+use super::operator::{Bearer, Refusal, Shown, Stay, Trust};
+use super::secret::{Bcrypt, Secret, same};
+use super::token;
+use super::users::{Entry, Users};
+use crate::natsd::settings::{Asked, Auth, Credential};
+use crate::sys::peer::{Diagnosis, UnixPeer};
+
+/// Letters of a nonce.
+const NONCE: usize = 15;
+
+/// Whom a client turns out to be.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Somebody whom the door knows.
+    Admit(UserId, How),
+    /// Somebody whom it has not known before.
+    Bearer(Box<Bearer>),
+    /// Nobody; why, is for the log.
+    Refuse(Refusal),
+    /// A password is being hashed.
+    Later,
+}
+
+/// How somebody came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// By uid, and the rule that is for it.
+    Uid(u32, Rule),
+    /// Without credentials from elsewhere.
+    Others,
+    /// By the configuration, with credentials or as `no_auth_user`.
+    Configured,
+}
+
+/// A client, from its first moment.
+#[derive(Debug)]
+struct Guest {
+    /// Tells it from the one that had its number before.
+    serial: u64,
+    user: Option<(UserId, AccountId, How)>,
+    /// What only matters to few.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    nonce: Option<[u8; NONCE]>,
+    address: Option<IpAddr>,
+    stay: Option<Stay>,
+    /// Whom it is when the password that is being hashed is right.
+    hoped: Option<UserId>,
+}
+
+/// Who may come in.
+#[derive(Debug)]
+pub(crate) struct Door {
+    auth: Auth,
+    accounts: Accounts,
+    known: Known,
+    trust: Option<Trust>,
+    diagnosis: Option<Diagnosis>,
+    hasher: Hasher<(u32, u64)>,
+    guests: Vec<Option<Guest>>,
+    serial: u64,
+    /// The user that runs this server.
+    owner: u32,
+}
+
+/// Whom the configuration names.
+#[derive(Debug, Default)]
+struct Known {
+    /// Users by name or key, and their place in [`Auth::users`].
+    named: HashMap<String, (UserId, usize)>,
+    single: Option<UserId>,
+    token: Option<UserId>,
+    others: Option<UserId>,
+    by_uid: HashMap<(u32, Rule), UserId>,
+}
+
+impl Door {
+    /// The door that these settings make.
+    ///
+    /// # Errors
+    /// There is no descriptor left, or no folder for the tokens of accounts.
+    pub(crate) fn new(auth: Auth, users: &mut Users) -> io::Result<Self> {
+        let mut accounts = Accounts::new();
+        let known = Known::new(&auth, &mut accounts, users);
+        Ok(Self {
+            known,
+            accounts,
+            trust: Trust::new(&auth.operator)?,
+            auth,
+            diagnosis: Diagnosis::open().ok(),
+            hasher: Hasher::new()?,
+            guests: Vec::new(),
+            serial: 0,
+            owner: rustix::process::geteuid().as_raw(),
+        })
+    }
+
+    /// Why processes of this machine are not known over TCP, if they are not.
+    pub(crate) fn complaint(&self) -> Option<&'static str> {
+        let asked = self.asks_uid(false) && self.diagnosis.is_none();
+        asked.then_some("This kernel has no socket diagnosis (INET_TCP_DIAG): over TCP, users of this machine are unknown")
+    }
+
+    /// What becomes readable when a password has been hashed.
+    pub(crate) fn hashed(&self) -> BorrowedFd<'_> {
+        self.hasher.as_fd()
+    }
+
+    /// What becomes readable when tokens of accounts change.
+    pub(crate) fn changes(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.trust.as_ref()?.watch()?.as_fd())
+    }
+
+    /// What an account is called.
+    pub(crate) fn account_name(&self, account: AccountId) -> &str {
+        self.accounts.name(account)
+    }
+
+    /// Clients are known by uid, on a UNIX socket or over TCP.
+    fn asks_uid(&self, unix: bool) -> bool {
+        match self.auth.identity.asked {
+            Asked::No => false,
+            Asked::Always => true,
+            Asked::Usual => unix || !(self.auth.is_configured() || self.auth.accounts.no_auth_user.is_some()),
+        }
+    }
+
+    /// A connection begins. Answers who it is, if that is known without credentials.
+    pub(crate) fn opened(
+        &mut self,
+        client: ClientId,
+        socket: impl AsFd,
+        peer: Peer,
+        users: &mut Users,
+    ) -> Option<UserId> {
+        self.serial += 1;
+        let address = match peer {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Local => None,
+        };
+        let needs_nonce = self.trust.is_some() || self.known.has_keys(&self.auth);
+        let more = (needs_nonce || self.auth.is_configured())
+            .then(|| Box::new(More { nonce: nonce().filter(|_| needs_nonce), address, ..More::default() }));
+        let guest = Guest { serial: self.serial, user: None, more };
+        let index = client.index() as usize;
+        if self.guests.len() <= index {
+            self.guests.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.guests.get_mut(index) {
+            *place = Some(guest);
+        }
+        let (user, how) = self.without_credentials(socket, peer, users)?;
+        self.seat(client, user, how, users).ok()
+    }
+
+    fn without_credentials(
+        &mut self,
+        socket: impl AsFd,
+        peer: Peer,
+        users: &mut Users,
+    ) -> Option<(UserId, How)> {
+        if let Some(uid) = self.uid(socket, peer) {
+            let rule = Rule::of(uid.0, &uid.1, self.owner, &self.auth.identity);
+            let user = *self
+                .known
+                .by_uid
+                .entry((uid.0, rule))
+                .or_insert_with(|| users.insert(identity::entry(uid.0, rule, &self.auth.identity)));
+            return Some((user, How::Uid(uid.0, rule)));
+        }
+        if let Some(name) = &self.auth.accounts.no_auth_user {
+            return self.known.named.get(name).map(|(user, _)| (*user, How::Configured));
+        }
+        self.known.others.map(|user| (user, How::Others))
+    }
+
+    /// The uid and gids of a process of this machine.
+    fn uid(&self, socket: impl AsFd, peer: Peer) -> Option<(u32, Vec<u32>)> {
+        match peer {
+            Peer::Local if self.asks_uid(true) => {
+                let peer = UnixPeer::of(socket).ok()?;
+                Some((peer.uid, peer.gids))
+            }
+            Peer::Tcp(address) if self.asks_uid(false) => {
+                let local = rustix::net::getsockname(&socket).ok()?;
+                let local = SocketAddr::try_from(local).ok()?;
+                let uid = self.diagnosis.as_ref()?.owner(&socket, local, address).ok()??;
+                Some((uid, Vec::new()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The nonce of a client's first `INFO`.
+    pub(crate) fn nonce(&self, client: ClientId) -> &str {
+        let nonce = self.guest(client).and_then(|guest| guest.more.as_ref()?.nonce.as_ref());
+        nonce.and_then(|nonce| std::str::from_utf8(nonce).ok()).unwrap_or_default()
+    }
+
+    /// Whether a client must say who it is.
+    pub(crate) fn wants_credentials(&self, client: ClientId) -> bool {
+        match self.guest(client).and_then(|guest| guest.user) {
+            Some((_, _, How::Uid(..) | How::Others)) => false,
+            Some((_, _, How::Configured)) | None => true,
+        }
+    }
+
+    fn guest(&self, client: ClientId) -> Option<&Guest> {
+        self.guests.get(client.index() as usize)?.as_ref()
+    }
+
+    /// Who a client is, by what it says.
+    pub(crate) fn ask(&mut self, client: ClientId, connect: &Connect<'_>) -> Verdict {
+        let guest = self.guest(client);
+        if !self.auth.is_configured() {
+            // nats-server does not look at credentials either where it has not been told any.
+            return match guest.and_then(|guest| guest.user) {
+                Some((user, _, how)) => Verdict::Admit(user, how),
+                None => Verdict::Refuse("nobody is known from there"),
+            };
+        }
+        if self.trust.is_some() {
+            return self.ask_trust(client, connect);
+        }
+        if !connect.nkey.is_empty() && self.known.has_keys(&self.auth) {
+            return self.ask_key(client, connect);
+        }
+        let named =
+            (!connect.user.is_empty()).then(|| self.known.named.get(&connect.user.to_string())).flatten();
+        let (expected, secret, given) = if let Some((user, at)) = named {
+            let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such user") };
+            if !found.connection_types.has(ConnectionTypes::STANDARD) {
+                return Verdict::Refuse("this kind of connection is not for the user");
+            }
+            match &found.credential {
+                Credential::Password(_, Some(secret)) => (*user, secret, connect.pass),
+                _ => return Verdict::Refuse("the user has no password"),
+            }
+        } else if let (Some(user), Some(secret)) = (self.known.token, &self.auth.authorization.token) {
+            (user, secret, connect.auth_token)
+        } else if let (Some(user), Some((name, secret))) =
+            (self.known.single, &self.auth.authorization.single)
+        {
+            if !connect.user.eq_str(name) {
+                return Verdict::Refuse("no such user");
+            }
+            match secret {
+                Some(secret) => (user, secret, connect.pass),
+                None if connect.pass.is_empty() => return Verdict::Admit(user, How::Configured),
+                None => return Verdict::Refuse("the user has no password"),
+            }
+        } else {
+            return Verdict::Refuse("no such user, or no credentials");
+        };
+        let given = given.to_string();
+        match secret {
+            Secret::Plain(plain) if same(plain.as_bytes(), given.as_bytes()) => {
+                Verdict::Admit(expected, How::Configured)
+            }
+            Secret::Plain(_) => Verdict::Refuse("a wrong password"),
+            &Secret::Bcrypt(hash) => self.hash(client, expected, hash, &given),
+        }
+    }
+
+    fn hash(&mut self, client: ClientId, hoped: UserId, hash: Bcrypt, given: &str) -> Verdict {
+        let Some(Some(guest)) = self.guests.get_mut(client.index() as usize) else {
+            return Verdict::Refuse("it is gone");
+        };
+        guest.more.get_or_insert_default().hoped = Some(hoped);
+        let whose = (client.index(), guest.serial);
+        if self.hasher.check(whose, hash, given.as_bytes()) {
+            Verdict::Later
+        } else {
+            Verdict::Refuse("too many passwords wait to be hashed")
+        }
+    }
+
+    /// The next client whose password has been hashed.
+    pub(crate) fn answer(&mut self) -> Option<(ClientId, Verdict)> {
+        loop {
+            let ((client, serial), good) = self.hasher.answer()?;
+            let Some(Some(guest)) = self.guests.get_mut(client as usize) else { continue };
+            if guest.serial != serial {
+                continue;
+            }
+            let hoped = guest.more.as_mut().and_then(|more| more.hoped.take());
+            let verdict = match hoped {
+                Some(user) if good => Verdict::Admit(user, How::Configured),
+                _ => Verdict::Refuse("a wrong password"),
+            };
+            return Some((ClientId::new(client), verdict));
+        }
+    }
+
+    /// What has been hashed will be asked for.
+    pub(crate) fn heard_hashes(&self) {
+        self.hasher.heard();
+    }
+
+    fn ask_key(&self, client: ClientId, connect: &Connect<'_>) -> Verdict {
+        let Some((user, at)) = self.known.named.get(&connect.nkey.to_string()) else {
+            return Verdict::Refuse("no such key");
+        };
+        let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such key") };
+        let Credential::Key(key) = found.credential else { return Verdict::Refuse("no such key") };
+        if !found.connection_types.has(ConnectionTypes::STANDARD) {
+            return Verdict::Refuse("this kind of connection is not for the user");
+        }
+        let nonce = self.nonce(client);
+        let signed = !nonce.is_empty()
+            && signature(connect.sig).is_some_and(|sig| token::verify(&key, nonce.as_bytes(), &sig));
+        if signed {
+            Verdict::Admit(*user, How::Configured)
+        } else {
+            Verdict::Refuse("the nonce is not signed, or not by the user")
+        }
+    }
+
+    fn ask_trust(&mut self, client: ClientId, connect: &Connect<'_>) -> Verdict {
+        if connect.jwt.is_empty() {
+            return Verdict::Refuse("no token");
+        }
+        let more = self.guest(client).and_then(|guest| guest.more.as_ref());
+        let address = more.and_then(|more| more.address);
+        let nonce = more.and_then(|more| more.nonce).unwrap_or_default();
+        let Some(trust) = &mut self.trust else { return Verdict::Refuse("nobody is trusted") };
+        let text = connect.jwt.to_string();
+        let shown = Shown {
+            token: &text,
+            signature: signature(connect.sig),
+            nonce: &nonce,
+            address,
+            connection: ConnectionTypes::STANDARD,
+        };
+        match trust.bearer(&shown) {
+            Ok(bearer) => Verdict::Bearer(Box::new(bearer)),
+            Err(why) => Verdict::Refuse(why),
+        }
+    }
+
+    /// Carries a verdict out. `None`: later.
+    pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        verdict: Verdict,
+        users: &mut Users,
+    ) -> Option<Result<UserId, Refusal>> {
+        match verdict {
+            Verdict::Later => None,
+            Verdict::Refuse(why) => Some(Err(why)),
+            Verdict::Admit(user, how) => Some(self.seat(client, user, how, users)),
+            Verdict::Bearer(bearer) => {
+                let Bearer { stay, name, permissions, subscriptions, payload, rest } = *bearer;
+                let trust = self.trust.as_mut()?;
+                let account = if trust.system() == Some(stay.account) {
+                    AccountId::SYSTEM
+                } else {
+                    self.accounts.number(stay.account.text().as_str())
+                };
+                let most = trust.connections(&stay.account);
+                self.accounts.limit(account, most);
+                let expires = rest.map(|rest| now + rest);
+                let name = if name.is_empty() { stay.user.to_string() } else { name };
+                let user =
+                    users.insert(Entry { name, account, permissions, subscriptions, payload, expires });
+                let seated = self.seat(client, user, How::Configured, users);
+                if let (Ok(_), Some(Some(guest))) = (&seated, self.guests.get_mut(client.index() as usize)) {
+                    guest.more.get_or_insert_default().stay = Some(stay);
+                }
+                // The client holds it now, and nobody else.
+                users.release(user);
+                Some(seated)
+            }
+        }
+    }
+
+    fn seat(
+        &mut self,
+        client: ClientId,
+        user: UserId,
+        how: How,
+        users: &mut Users,
+    ) -> Result<UserId, Refusal> {
+        let account = users.find(user).map(|entry| entry.account).ok_or("no such user")?;
+        let Some(Some(guest)) = self.guests.get_mut(client.index() as usize) else {
+            return Err("it is gone");
+        };
+        let before = guest.user.take();
+        users.hold(user);
+        if let Some((before, account, _)) = before {
+            self.accounts.leave(account);
+            users.release(before);
+        }
+        if !self.accounts.enter(account) {
+            users.release(user);
+            return Err("the account has too many clients");
+        }
+        guest.user = Some((user, account, how));
+        Ok(user)
+    }
+
+    /// A connection has ended.
+    pub(crate) fn closed(&mut self, client: ClientId, users: &mut Users) {
+        let guest = self.guests.get_mut(client.index() as usize).and_then(Option::take);
+        if let Some((user, account, _)) = guest.and_then(|guest| guest.user) {
+            self.accounts.leave(account);
+            users.release(user);
+        }
+    }
+
+    /// Tokens of accounts have changed: who may not stay.
+    pub(crate) fn review(&mut self) -> Vec<(ClientId, Reason)> {
+        let Some(trust) = &mut self.trust else { return Vec::new() };
+        trust.heard();
+        let mut gone = Vec::new();
+        for (index, guest) in (0..).zip(&self.guests) {
+            let stay = guest.as_ref().and_then(|guest| guest.more.as_ref()?.stay);
+            if stay.is_some_and(|stay| trust.may_stay(&stay).is_err()) {
+                gone.push((ClientId::new(index), Reason::Revoked));
+            }
+        }
+        gone
+    }
+
+    /// Takes new settings. Answers who is whom now, and who may not stay.
+    ///
+    /// # Errors
+    /// There is no folder for the tokens of accounts; nothing has changed.
+    pub(crate) fn reload(
+        &mut self,
+        auth: &Auth,
+        users: &mut Users,
+    ) -> io::Result<Vec<(ClientId, Result<UserId, Reason>)>> {
+        if *auth == self.auth {
+            return Ok(Vec::new());
+        }
+        let trust = Trust::new(&auth.operator)?;
+        let old_known = std::mem::replace(&mut self.known, Known::new(auth, &mut self.accounts, users));
+        let old_auth = std::mem::replace(&mut self.auth, auth.clone());
+        self.trust = trust;
+        let mut changes = Vec::new();
+        for index in 0..self.guests.len() {
+            let client = ClientId::new(u32::try_from(index).unwrap_or(u32::MAX));
+            let Some((user, _, how)) = self.guest(client).and_then(|guest| guest.user) else { continue };
+            let stay = self.guest(client).and_then(|guest| guest.more.as_ref()?.stay);
+            let found = match (how, stay, &mut self.trust) {
+                (_, Some(stay), Some(trust)) => {
+                    if trust.may_stay(&stay).is_err() {
+                        changes.push((client, Err(Reason::Revoked)));
+                    }
+                    continue;
+                }
+                (_, Some(_), None) => None,
+                (How::Uid(uid, _), None, _) => self.again_by_uid(uid, users),
+                (How::Others, None, _) => self.known.others.map(|user| (user, how)),
+                (How::Configured, None, _) => {
+                    old_known.same_in(user, &old_auth, &self.known, &self.auth).map(|user| (user, how))
+                }
+            };
+            let seated = found.and_then(|(user, how)| self.seat(client, user, how, users).ok());
+            changes.push((client, seated.ok_or(Reason::Authentication)));
+        }
+        old_known.release(users);
+        Ok(changes)
+    }
+
+    fn again_by_uid(&mut self, uid: u32, users: &mut Users) -> Option<(UserId, How)> {
+        if self.auth.identity.asked == Asked::No {
+            return None;
+        }
+        let rule = Rule::of(uid, &[], self.owner, &self.auth.identity);
+        let identity = &self.auth.identity;
+        let entry = || users.insert(identity::entry(uid, rule, identity));
+        Some((*self.known.by_uid.entry((uid, rule)).or_insert_with(entry), How::Uid(uid, rule)))
+    }
+}
+
+impl Known {
+    fn new(auth: &Auth, accounts: &mut Accounts, users: &mut Users) -> Self {
+        let numbers = accounts.numbers(&auth.accounts);
+        let mut known = Self::default();
+        for (at, user) in auth.users().enumerate() {
+            let account = user.account.and_then(|at| numbers.get(at)).copied().unwrap_or(AccountId::GLOBAL);
+            let limits = accounts.limits(account);
+            let permissions = user.permissions.clone().unwrap_or_default();
+            let entry = Entry {
+                subscriptions: limits.subscriptions,
+                payload: limits.payload,
+                ..Entry::new(user.name(), account, permissions)
+            };
+            known.named.insert(user.name(), (users.insert(entry), at));
+        }
+        let mut free =
+            |name: &str| users.insert(Entry::new(name.to_owned(), AccountId::GLOBAL, Permissions::default()));
+        known.single = auth.authorization.single.as_ref().map(|(name, _)| free(name));
+        known.token = auth.authorization.token.as_ref().map(|_| free(""));
+        known.others = auth.identity.others.as_ref().map(|permissions| {
+            users.insert(Entry::new(String::new(), AccountId::GLOBAL, permissions.clone()))
+        });
+        known
+    }
+
+    fn has_keys(&self, auth: &Auth) -> bool {
+        auth.users().any(|user| matches!(user.credential, Credential::Key(_)))
+    }
+
+    /// Who in other settings has the same credentials, in the same account.
+    fn same_in(&self, user: UserId, auth: &Auth, other: &Self, new: &Auth) -> Option<UserId> {
+        if self.single == Some(user) {
+            return other.single.filter(|_| auth.authorization.single == new.authorization.single);
+        }
+        if self.token == Some(user) {
+            return other.token.filter(|_| auth.authorization.token == new.authorization.token);
+        }
+        let (name, (_, at)) = self.named.iter().find(|(_, (known, _))| *known == user)?;
+        let (same, new_at) = other.named.get(name)?;
+        let (old_user, new_user) = (auth.users().nth(*at)?, new.users().nth(*new_at)?);
+        let account = |auth: &Auth, at: Option<usize>| {
+            at.and_then(|at| auth.accounts.list.get(at)).map(|account| account.name.clone())
+        };
+        let stays = old_user.credential == new_user.credential
+            && new_user.connection_types.has(ConnectionTypes::STANDARD)
+            && account(auth, old_user.account) == account(new, new_user.account);
+        stays.then_some(*same)
+    }
+
+    fn release(self, users: &mut Users) {
+        let Self { named, single, token, others, by_uid } = self;
+        let all = named.into_values().map(|(user, _)| user).chain(by_uid.into_values());
+        all.chain(single).chain(token).chain(others).for_each(|user| users.release(user));
+    }
+}
+
+/// The bytes of a signature.
+fn signature(text: Str<'_>) -> Option<[u8; 64]> {
+    let text = text.to_string();
+    let mut room = [0; 64];
+    let len = base64::decode_any(&text, &mut room).ok()?.len();
+    (len == room.len()).then_some(room)
+}
+
+/// As nats-server's: 11 random bytes as letters.
+fn nonce() -> Option<[u8; NONCE]> {
+    let mut bytes = [0; 11];
+    let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok()?;
+    let mut text = [0; NONCE];
+    let len = base64::encode_url(&bytes, &mut text).ok()?.len();
+    (read == bytes.len() && len == NONCE).then_some(text)
+}

@@ -1,0 +1,15 @@
+//! Who is who: credentials, tokens, and users of this machine by their uid.
+
+mod accounts;
+pub(super) mod door;
+pub(crate) mod grant;
+mod hasher;
+mod identity;
+pub(super) mod names;
+mod operator;
+mod resolver;
+pub(crate) mod secret;
+mod template;
+mod times;
+pub(super) mod token;
+pub(super) mod users;

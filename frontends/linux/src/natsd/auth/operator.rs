@@ -1,0 +1,331 @@
+//! Users who bring a token: signed by an account, which is signed by an operator that is trusted.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use lunix_proto::json::Str;
+use lunix_proto::nkey::PublicKey;
+use lunix_proto::nkey::claims::{self, Account, Body, Claims, List, SigningKey, User};
+
+use super::grant::{ConnectionTypes, Permissions, Responses, Rule, push_line};
+use super::resolver::Accounts;
+use super::template::{Values, fill};
+use super::times;
+use super::token::{self, Signed};
+use crate::natsd::settings::{Operator, Trusted};
+
+/// Why a token is refused, for the log.
+pub(super) type Refusal = &'static str;
+
+/// Whose tokens are trusted, and what the accounts are.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    trusted: Vec<Trusted>,
+    pinned: Vec<PublicKey>,
+    system: Option<PublicKey>,
+    accounts: Accounts,
+}
+
+/// Who a token makes a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Bearer {
+    /// What can end the client's stay later.
+    pub(super) stay: Stay,
+    /// What people call it.
+    pub(super) name: String,
+    pub(super) permissions: Permissions,
+    pub(super) subscriptions: Option<u32>,
+    pub(super) payload: Option<usize>,
+    /// For how long it may stay.
+    pub(super) rest: Option<Duration>,
+}
+
+/// What a client's stay depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stay {
+    pub(super) account: PublicKey,
+    pub(super) user: PublicKey,
+    issuer: PublicKey,
+    issued_at: i64,
+}
+
+/// What a client shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'c> {
+    pub(super) token: &'c str,
+    /// The signature of the nonce, in bytes.
+    pub(super) signature: Option<[u8; 64]>,
+    pub(super) nonce: &'c [u8],
+    /// None on a UNIX socket.
+    pub(super) address: Option<IpAddr>,
+    pub(super) connection: ConnectionTypes,
+}
+
+impl Trust {
+    /// `None` if nobody is trusted.
+    pub(super) fn new(settings: &Operator) -> io::Result<Option<Self>> {
+        if settings.trusted.is_empty() {
+            return Ok(None);
+        }
+        let accounts = Accounts::new(&settings.resolver, &settings.preload)?;
+        let Operator { trusted, pinned, system, .. } = settings.clone();
+        Ok(Some(Self { trusted, pinned, system, accounts }))
+    }
+
+    /// The account whose users see what the server says about itself.
+    pub(super) fn system(&self) -> Option<PublicKey> {
+        self.system
+    }
+
+    /// What becomes readable when tokens change.
+    pub(super) fn watch(&self) -> Option<&OwnedFd> {
+        self.accounts.watch()
+    }
+
+    /// Drains it.
+    pub(super) fn heard(&self) {
+        self.accounts.heard();
+    }
+
+    /// Who a client with this token is.
+    pub(super) fn bearer(&mut self, shown: &Shown<'_>) -> Result<Bearer, Refusal> {
+        let now = token::now();
+        let signed = Signed::read(shown.token).map_err(|_| "the token is none, or badly signed")?;
+        let claims = signed.claims().ok_or("the token is none")?;
+        let Body::User(user) = claims.body else { return Err("the token is not a user's") };
+        if !claims.hold_at(now) {
+            return Err("the token has expired, or does not hold yet");
+        }
+        let key = user.issuer_account.unwrap_or(claims.issuer);
+        if !self.pinned.is_empty() && !self.pinned.contains(&key) {
+            return Err("the account is none of those that are pinned");
+        }
+        let (account_claims, account, strict) = account(&mut self.accounts, &self.trusted, &key, now)?;
+        let signer =
+            signer(&account, &key, &claims.issuer, strict).ok_or("who signed it may not for this account")?;
+        // Users of a scoped key are what its scope says.
+        let user = match signer.scope {
+            Some(_) if !user.is_empty() => return Err("a scoped user claims something for itself"),
+            Some(scope) => User { issuer_account: user.issuer_account, tags: user.tags, ..scope },
+            None => user,
+        };
+        if user.proxy_required {
+            return Err("the user must come through a proxy");
+        }
+        if user.bearer_token {
+            if account.limits.disallow_bearer {
+                return Err("the account has no bearers");
+            }
+        } else if !shown.signature.is_some_and(|sig| token::verify(&claims.subject, shown.nonce, &sig)) {
+            return Err("the nonce is not signed, or not by the user");
+        }
+        if account.revocations.revoke(claims.subject.text().as_str(), claims.issued_at) {
+            return Err("the token is revoked");
+        }
+        if !connection_types(user.connection_types)?.has(shown.connection) {
+            return Err("this kind of connection is not for the user");
+        }
+        if !comes_from(user.sources, shown.address) {
+            return Err("the user may not come from there");
+        }
+        let rest = times::rest(user.times, user.times_location).ok_or("it is not the user's time")?;
+        let expires = earlier(claims.expires, account_claims.expires);
+        let rest = [rest, until(expires, now)].into_iter().flatten().min();
+        let scoped = signer.scope.is_some();
+        Ok(Bearer {
+            stay: Stay {
+                account: key,
+                user: claims.subject,
+                issuer: claims.issuer,
+                issued_at: claims.issued_at,
+            },
+            name: claims.name.to_string(),
+            permissions: permissions(&claims, &user, &account_claims, &account, &key, scoped)?,
+            subscriptions: lower(user.subscriptions, account.limits.subscriptions),
+            payload: lower(user.payload, account.limits.payload)
+                .and_then(|bytes| usize::try_from(bytes).ok()),
+            rest,
+        })
+    }
+
+    /// Whether a client that was admitted may stay, now that tokens have changed.
+    pub(super) fn may_stay(&mut self, stay: &Stay) -> Result<(), Refusal> {
+        let (_, account, strict) = account(&mut self.accounts, &self.trusted, &stay.account, token::now())?;
+        signer(&account, &stay.account, &stay.issuer, strict).ok_or("who signed it may not any more")?;
+        let revoked = account.revocations.revoke(stay.user.text().as_str(), stay.issued_at);
+        if revoked { Err("the token is revoked") } else { Ok(()) }
+    }
+
+    /// How many clients an account may have at the same time.
+    pub(super) fn connections(&mut self, account: &PublicKey) -> Option<u32> {
+        let signed = self.accounts.find(account)?;
+        let Body::Account(account) = signed.claims()?.body else { return None };
+        u32::try_from(account.limits.connections).ok()
+    }
+}
+
+/// An account that is trusted, and whether only its signing keys sign users.
+fn account<'a>(
+    accounts: &'a mut Accounts,
+    trusted_keys: &[Trusted],
+    key: &PublicKey,
+    now: i64,
+) -> Result<(Claims<'a>, Account<'a>, bool), Refusal> {
+    let claims = accounts.find(key).and_then(Signed::claims).ok_or("there is no token of the account")?;
+    let Body::Account(account) = claims.body else { return Err("there is no token of the account") };
+    let strict =
+        trusted(trusted_keys, &claims.issuer).ok_or("the account is not signed by a trusted operator")?;
+    if claims.hold_at(now) { Ok((claims, account, strict)) } else { Err("the account has expired") }
+}
+
+/// Whether an operator is trusted, and strict.
+fn trusted(trusted: &[Trusted], key: &PublicKey) -> Option<bool> {
+    trusted.iter().find(|trusted| trusted.keys.contains(key)).map(|trusted| trusted.strict)
+}
+
+/// The key that signs for an account, if it does.
+fn signer<'a>(
+    account: &Account<'a>,
+    key: &PublicKey,
+    issuer: &PublicKey,
+    strict: bool,
+) -> Option<SigningKey<'a>> {
+    let signing = account.signing_keys.into_iter().find(|signing| signing.key == *issuer);
+    let own = || (issuer == key && !strict).then_some(SigningKey { key: *key, scope: None });
+    signing.or_else(own)
+}
+
+fn earlier(a: i64, b: i64) -> Option<i64> {
+    [a, b].into_iter().filter(|time| *time != 0).min()
+}
+
+fn until(expires: Option<i64>, now: i64) -> Option<Duration> {
+    expires.map(|at| Duration::from_secs(u64::try_from(at.saturating_sub(now)).unwrap_or(0)))
+}
+
+/// The lower of two limits, of which those below 0 are none.
+fn lower(a: i64, b: i64) -> Option<u32> {
+    let limits = [a, b].into_iter().filter(|limit| *limit >= 0);
+    limits.min().map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))
+}
+
+/// Kinds that nobody knows allow nothing, but beside one that is known they do no harm.
+fn connection_types(list: List<'_, Str<'_>>) -> Result<ConnectionTypes, Refusal> {
+    let mut types = None;
+    for name in list {
+        let known = ConnectionTypes::named(&name.to_string()).unwrap_or(ConnectionTypes::NONE);
+        types = Some(types.unwrap_or(ConnectionTypes::NONE).and(known));
+    }
+    Ok(types.unwrap_or(ConnectionTypes::ALL))
+}
+
+fn comes_from(sources: List<'_, Str<'_>>, address: Option<IpAddr>) -> bool {
+    let mut sources = sources.into_iter().peekable();
+    if sources.peek().is_none() {
+        return true;
+    }
+    let Some(address) = address else { return false };
+    // One network that is none makes the whole list worthless.
+    let networks: Option<Vec<bool>> = sources.map(|source| contains(&source.to_string(), address)).collect();
+    networks.is_some_and(|networks| networks.contains(&true))
+}
+
+/// Whether `10.0.0.0/8` holds an address; `None` if it is no network.
+fn contains(network: &str, address: IpAddr) -> Option<bool> {
+    let (base, bits) = network.trim().split_once('/')?;
+    let (base, bits): (IpAddr, u32) = (base.parse().ok()?, bits.parse().ok()?);
+    let same = |a: u128, b: u128, width: u32| {
+        let shift = width.checked_sub(bits)?;
+        Some(a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0))
+    };
+    match (base, address.to_canonical()) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => same(u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
+        (IpAddr::V4(_), IpAddr::V6(_)) => (bits <= 32).then_some(false),
+        (IpAddr::V6(_), IpAddr::V4(_)) => (bits <= 128).then_some(false),
+    }
+}
+
+fn permissions(
+    claims: &Claims<'_>,
+    user: &User<'_>,
+    account_claims: &Claims<'_>,
+    account: &Account<'_>,
+    key: &PublicKey,
+    scoped: bool,
+) -> Result<Permissions, Refusal> {
+    let mut found = said(user.publish, user.subscribe, user.responses);
+    if found == Permissions::default() {
+        let default = account.default_permissions;
+        found = said(default.publish, default.subscribe, default.responses);
+    }
+    if scoped {
+        let tags = |tags: List<'_, Str<'_>>, prefix: &str| {
+            let prefix = format!("{}:", prefix.to_lowercase());
+            tags.into_iter()
+                .filter_map(|tag| tag.to_string().strip_prefix(&prefix).map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        let values = |function: &str| {
+            let tag = |name: &str| Some(function.strip_prefix(name)?.strip_suffix(')')?.to_owned());
+            Some(match function {
+                "name()" => vec![claims.name.to_string()],
+                "subject()" => vec![claims.subject.to_string()],
+                "account-name()" => vec![account_claims.name.to_string()],
+                "account-subject()" => vec![key.to_string()],
+                _ => match (tag("tag("), tag("account-tag(")) {
+                    (Some(name), _) => tags(user.tags, &name),
+                    (None, Some(name)) => tags(account.tags, &name),
+                    (None, None) => return None,
+                },
+            })
+        };
+        fill_rules(&mut found, &values).map_err(|_| "the scope makes no permissions for this user")?;
+    }
+    Ok(found)
+}
+
+/// Fills the places of all patterns. Where nothing is left of what is allowed, nothing is allowed.
+pub(super) fn fill_rules(
+    permissions: &mut Permissions,
+    values: &Values<'_>,
+) -> Result<(), super::template::TemplateError> {
+    for rule in [&mut permissions.publish, &mut permissions.subscribe] {
+        rule.deny = fill(&rule.deny, values, true)?;
+        if let Some(allow) = &mut rule.allow {
+            *allow = fill(allow, values, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Permissions of claims, in which an empty list allows all.
+fn said(
+    publish: claims::Subjects<'_>,
+    subscribe: claims::Subjects<'_>,
+    responses: Option<claims::Responses>,
+) -> Permissions {
+    let lines = |list: List<'_, Str<'_>>| {
+        let mut lines = String::new();
+        list.into_iter().for_each(|line| push_line(&mut lines, &line.to_string()));
+        lines
+    };
+    let rule = |subjects: claims::Subjects<'_>| {
+        let allow = lines(subjects.allow);
+        Rule { allow: Some(allow).filter(|allow| !allow.is_empty()), deny: lines(subjects.deny) }
+    };
+    let responses = responses.map(|claims::Responses { max, ttl }| {
+        // 0 stands for what is usual, below it for no bound.
+        let max = if max == 0 { Responses::USUAL.max } else { u32::try_from(max).unwrap_or(0) };
+        let expires = match u64::try_from(ttl) {
+            Ok(0) => Responses::USUAL.expires,
+            nanos => nanos.ok().map(Duration::from_nanos),
+        };
+        Responses { max, expires }
+    });
+    let mut permissions = Permissions { publish: rule(publish), subscribe: rule(subscribe), responses };
+    permissions.settle();
+    permissions
+}
