@@ -90,6 +90,8 @@ struct Found {
     functions: Vec<Function>,
     modules: BTreeSet<String>,
     public_modules: BTreeSet<String>,
+    /// Where types are written that are seen there.
+    types: BTreeSet<String>,
     /// What is exported: where it is written, where it is seen.
     exports: BTreeMap<String, String>,
 }
@@ -131,6 +133,9 @@ impl Found {
                 }
             } else if line.starts_with("pub use ") {
                 self.export(path, statement(&[';']).trim_start_matches("pub use "));
+            } else if let Some(rest) = line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum ")) {
+                let name = rest.split(|char: char| !char.is_alphanumeric()).next().unwrap_or_default();
+                self.types.insert(format!("{path}::{name}"));
             } else if line.starts_with("macro_rules!") {
                 in_macro = true;
             } else if line.starts_with("impl") && !line.ends_with("{}") {
@@ -188,7 +193,8 @@ impl Found {
         // Methods in another module than their type.
         let (above, _) = module.rsplit_once("::")?;
         let seen = format!("{above}::{name}");
-        self.exports.values().any(|export| *export == seen).then(|| self.public_path(&seen)).flatten()
+        let known = self.types.contains(&seen) || self.exports.values().any(|export| *export == seen);
+        known.then(|| self.public_path(&seen)).flatten()
     }
 }
 

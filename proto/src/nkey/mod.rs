@@ -1,4 +1,4 @@
-//! The text of NATS's keys and tokens: [nkeys](key), base64, and the [JWTs](jwt) of operators, accounts and users.
+//! The text of NATS's keys and tokens: nkeys, base64, and the JWTs of operators, accounts and users.
 //!
 //! Text becomes typed values here, and nothing is believed: whether a signature is good is asked of a library of
 //! cryptography, whether a token is trusted, in time and not revoked, of whoever holds the keys.
