@@ -16,6 +16,17 @@ use super::{Broker, Reason};
 /// The longest subject, with its queue group, of which it is found out again whether it is allowed.
 const LONGEST: usize = 1024;
 
+/// A client's `CONNECT`: who, what it wished before, and the JSON.
+pub(super) type Asking<'t> = (ClientId, Wishes, &'t [u8]);
+
+/// Reads [`Asking`] once more, which is cheaper than to carry all that it says through every turn.
+pub(super) fn connect((_, wishes, json): Asking<'_>) -> Connect<'_> {
+    let mut connect = wishes.as_connect();
+    // It was read before, and is what it was.
+    let _ = connect.apply(json);
+    connect
+}
+
 impl<'t, M: Memory> Turn<'t, M> {
     pub(super) fn connect(&mut self, client: ClientId, wishes: Wishes, json: &'t [u8]) {
         let mut connect = wishes.as_connect();
@@ -45,7 +56,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             && (slot.admission != Admission::Known || brings_credentials(&connect));
         if asks {
             slot.admission = Admission::Asked;
-            self.asking = Some((client, connect));
+            self.asking = Some((client, wishes, json));
         }
         if again {
             // It may come from somebody else: what the first one subscribed to is not theirs.

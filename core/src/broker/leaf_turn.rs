@@ -404,7 +404,7 @@ impl Machine {
         slot.traffic.out_messages += 1;
         slot.traffic.out_bytes += body_len as u64;
         self.statistics.pending += size;
-        let relay = Step::Relay(passage.publish, leaf);
+        let relay = Step::Relay(leaf);
         let mut slow = (slot.pending > self.limits.pending).then_some(to);
         if self.statistics.pending > self.limits.pending_all && slow.is_none() {
             slow = fattest(tables);

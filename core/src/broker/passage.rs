@@ -123,6 +123,7 @@ impl Hops {
 
     pub(super) const NONE: Self = Self { stack: [Hop::NOWHERE; Self::MOST], depth: 0 };
 
+    #[inline]
     pub(super) fn here(&self) -> Hop {
         self.stack.get(self.depth).copied().unwrap_or(Hop::NOWHERE)
     }
@@ -207,13 +208,17 @@ impl<M: Memory> Broker<M> {
             let step = match passage.stage {
                 Stage::Request => {
                     passage.stage = Stage::Plain;
-                    Some(Step::Request(ClientId::new(passage.from), passage.publish))
+                    Some(Step::Request(ClientId::new(passage.from)))
                 }
                 Stage::Plain => self.carry_plain(now, passage),
                 Stage::Queues => self.carry_to_queues(now, passage),
                 Stage::Leaves => self.carry_to_leaves(passage),
                 Stage::Borders => {
-                    self.carry_on(now, passage);
+                    if self.machine.hops.is_abroad() || self.has_borders(passage) {
+                        self.carry_on(now, passage);
+                    } else {
+                        self.end(passage);
+                    }
                     None
                 }
                 Stage::NoResponders => self.carry_back(passage),
@@ -279,12 +284,13 @@ impl<M: Memory> Broker<M> {
         }
     }
 
+    #[inline]
     fn carry_to_queues<'t>(&mut self, now: Instant, passage: &mut Passage<'t>) -> Option<Step<'t>> {
         let Self { memory, machine } = self;
         let mut tables = memory.tables();
         loop {
             let Some(subscription) = machine.router.choice(&mut tables) else {
-                passage.stage = Stage::Leaves;
+                passage.stage = if machine.leaves.any() { Stage::Leaves } else { Stage::Borders };
                 return None;
             };
             if machine.leaves.any()
@@ -315,7 +321,15 @@ impl<M: Memory> Broker<M> {
         None
     }
 
+    /// Whether the message, at home, might cross a border at all.
+    #[inline]
+    fn has_borders(&self, passage: &Passage<'_>) -> bool {
+        self.memory.border(self.machine.hops.here().account, 0).is_some()
+            || passage.publish.subject.starts_with(Exchange::PREFIX)
+    }
+
     /// Over the next border, or to the end.
+    #[inline(never)]
     fn carry_on(&mut self, now: Instant, passage: &mut Passage<'_>) {
         loop {
             let Self { memory, machine } = self;
@@ -337,8 +351,16 @@ impl<M: Memory> Broker<M> {
                 return;
             }
             if !machine.hops.leave() {
-                break;
+                return self.end(passage);
             }
+        }
+    }
+
+    /// Nobody else gets the message.
+    fn end(&mut self, passage: &mut Passage<'_>) {
+        if passage.delivered || passage.publish.reply.is_none() {
+            passage.stage = Stage::Over;
+            return;
         }
         let Self { memory, machine } = self;
         let tables = memory.tables();
@@ -359,7 +381,7 @@ impl<M: Memory> Broker<M> {
         while let Some(found) = self.machine.router.next(&tables, &mut passage.route, reply) {
             if found.client == passage.from && found.group.is_none() {
                 let to = ClientId::new(passage.from);
-                return Some(Step::NoResponders(passage.publish, found.subscription, to));
+                return Some(Step::NoResponders(found.subscription, to));
             }
         }
         None
@@ -369,7 +391,7 @@ impl<M: Memory> Broker<M> {
     #[inline]
     fn delivered<'t>(&mut self, now: Instant, passage: &Passage<'t>, step: Step<'t>) -> Step<'t> {
         if passage.publish.reply.is_some()
-            && let Step::Deliver(_, _, to, _) = step
+            && let Step::Deliver(_, to, _) = step
             && at(self.memory.tables().clients, to.index()).is_some_and(|slot| slot.rights.answer)
         {
             self.let_answer(now, to, passage);
@@ -531,7 +553,7 @@ impl Machine {
         slot.traffic.out_messages += 1;
         slot.traffic.out_bytes += body_len as u64;
         self.statistics.pending += size;
-        let deliver = Step::Deliver(passage.shown, subscription, to, with_header);
+        let deliver = Step::Deliver(subscription, to, with_header);
         let mut slow = (slot.pending > self.limits.pending).then_some(to);
         if self.statistics.pending > self.limits.pending_all && slow.is_none() {
             slow = fattest(tables);

@@ -1,7 +1,8 @@
 //! One input's way through the broker.
 
-use lunix_proto::nats::{ClientOp, Connect, DecodeError, Info, Publish, subject};
+use lunix_proto::nats::{ClientOp, DecodeError, Info, Publish, subject};
 
+use super::admission::{Asking, connect};
 use super::change::Look;
 use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
@@ -41,7 +42,7 @@ pub struct Turn<'t, M> {
     closing: Option<(ClientId, Reason)>,
     pub(super) message: Option<Passage<'t>>,
     /// Whom the driver has to find out about.
-    pub(super) asking: Option<(ClientId, Connect<'t>)>,
+    pub(super) asking: Option<Asking<'t>>,
     /// Whose subscriptions are looked at, and the next one of them.
     pub(super) reviewing: Option<(ClientId, u32)>,
     /// What a leaf node said of itself.
@@ -55,13 +56,13 @@ pub struct Turn<'t, M> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step<'t> {
     Send(ClientId, Control<'t>),
-    Deliver(Publish<'t>, u32, ClientId, bool),
-    NoResponders(Publish<'t>, u32, ClientId),
+    Deliver(u32, ClientId, bool),
+    NoResponders(u32, ClientId),
     Close(ClientId, Reason),
-    Authenticate(ClientId, Connect<'t>),
-    Request(ClientId, Publish<'t>),
+    Authenticate(Asking<'t>),
+    Request(ClientId),
     Unsubscribed(ClientId, Described),
-    Relay(Publish<'t>, u32),
+    Relay(u32),
     Announce(News),
     Told(ClientId, Told<'t>),
 }
@@ -128,22 +129,25 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let line = self.unsubscribed(described);
                 Action::Send { to, line: Control::Error(line) }
             }
-            Step::Request(client, publish) => {
+            Step::Request(client) => {
+                let publish = self.message.as_ref()?.publish;
                 let hop = self.broker.machine.hops.here();
                 let scratch = &*self.broker.memory.tables().scratch;
                 let (subject, reply) = (hop.subject(&publish, scratch), hop.reply(&publish, scratch));
                 let payload = publish.body.get(publish.header_len..).unwrap_or_default();
                 Action::Request { client, account: hop.account, subject, reply, payload }
             }
-            Step::Relay(publish, leaf) => {
+            Step::Relay(leaf) => {
+                let publish = self.message.as_ref()?.publish;
                 Action::Leaf(LeafAction::Deliver(self.leaf_delivery(publish, leaf)))
             }
             Step::Announce(news) => Action::Leaf(LeafAction::Interest(self.leaf_interest(news))),
             Step::Told(client, told) => Action::Leaf(leaf_turn::told(client, told)),
-            Step::Authenticate(client, connect) => Action::Authenticate { client, connect },
+            Step::Authenticate(asking) => Action::Authenticate { client: asking.0, connect: connect(asking) },
             Step::Send(to, line) => Action::Send { to, line },
             Step::Close(client, reason) => Action::Close { client, reason },
-            Step::Deliver(publish, subscription, to, with_header) => {
+            Step::Deliver(subscription, to, with_header) => {
+                let publish = self.message.as_ref()?.shown;
                 let Publish { body, header_len, .. } = publish;
                 // The codec's promise: body and CR LF are the last of the consumed bytes.
                 let begin = self.operation.len().saturating_sub(body.len() + 2);
@@ -159,7 +163,8 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let sid = Sid { text: sid, chunks: tables.chunks };
                 Action::Deliver(Delivery { to, subject, reply, sid, header_len, body, body_at })
             }
-            Step::NoResponders(publish, subscription, to) => {
+            Step::NoResponders(subscription, to) => {
+                let publish = self.message.as_ref()?.publish;
                 let sid = self.sid(subscription);
                 let reply = publish.reply.unwrap_or_default();
                 Action::Send { to, line: Control::NoResponders { reply, sid, subject: publish.subject } }
@@ -193,8 +198,8 @@ impl<'t, M: Memory> Turn<'t, M> {
             if let Some((client, told)) = self.told.take() {
                 return Some(Step::Told(client, told));
             }
-            if let Some((client, connect)) = self.asking.take() {
-                return Some(Step::Authenticate(client, connect));
+            if let Some(asking) = self.asking.take() {
+                return Some(Step::Authenticate(asking));
             }
             if let Some((client, reason)) = self.closing.take() {
                 self.broker.machine.close(&mut self.broker.memory.tables(), client, reason);
