@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lunix_core::broker::{
-    Account, Action, Broker, Chunk, Client, ClientId, Group, Input, Interest, Leaf, Limits, Memory, Node,
-    Peer, Progress, Reply, Subscription, Table, Tables,
+    Account, Action, Broker, Chunk, Client, ClientId, Found, Group, Input, Interest, Leaf, Limits, Memory,
+    Node, Peer, Progress, Reply, Subscription, Table, Tables,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::nats::{Info, subject};
@@ -18,6 +18,7 @@ struct Tight {
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
     accounts: Vec<Account>,
+    found: Vec<Found>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
     leaves: Vec<Leaf>,
@@ -34,6 +35,7 @@ impl Memory for Tight {
             chunks,
             clients,
             accounts,
+            found,
             replies,
             scratch,
             leaves,
@@ -47,6 +49,7 @@ impl Memory for Tight {
             chunks,
             clients,
             accounts,
+            found,
             replies,
             scratch,
             leaves,
@@ -69,6 +72,7 @@ impl Memory for Tight {
             Table::Chunks => one(&mut self.chunks, Chunk::EMPTY, self.most),
             Table::Clients => one(&mut self.clients, Client::EMPTY, self.most),
             Table::Accounts => one(&mut self.accounts, Account::EMPTY, self.most),
+            Table::Found => one(&mut self.found, Found::EMPTY, self.most),
             Table::Replies => one(&mut self.replies, Reply::EMPTY, self.most),
             Table::Scratch => one(&mut self.scratch, 0, self.most),
             Table::Leaves => one(&mut self.leaves, Leaf::EMPTY, self.most),

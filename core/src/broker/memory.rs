@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::border::Border;
+use super::cache::Found;
 use super::client::Client;
 use super::leaf::Leaf;
 use super::leaf_interest::Interest;
@@ -30,6 +31,8 @@ pub struct Tables<'m> {
     pub clients: &'m mut [Client],
     /// Accounts, by [`AccountId`](super::AccountId).
     pub accounts: &'m mut [Account],
+    /// Where the subjects of recent messages lead, which makes their next one faster. May have no slot at all.
+    pub found: &'m mut [Found],
     /// Reply subjects that somebody may publish to for a while; as many as are to be remembered at most.
     pub replies: &'m mut [Reply],
     /// Room for texts while they are told or mapped: the longest subject, reply subject or subscription, four times.
@@ -98,6 +101,8 @@ pub enum Table {
     Clients,
     /// [`Tables::accounts`].
     Accounts,
+    /// [`Tables::found`]: all of them at once, asked for as long as there is none. The broker can do without.
+    Found,
     /// [`Tables::replies`].
     Replies,
     /// [`Tables::scratch`].
@@ -131,6 +136,7 @@ pub struct Arrays<
     const SCRATCH: usize = 256,
     const LEAVES: usize = 0,
     const INTERESTS: usize = 0,
+    const FOUND: usize = 0,
 > {
     nodes: [Node; NODES],
     subscriptions: [Subscription; SUBSCRIPTIONS],
@@ -142,6 +148,7 @@ pub struct Arrays<
     scratch: [u8; SCRATCH],
     leaves: [Leaf; LEAVES],
     interests: [Interest; INTERESTS],
+    found: [Found; FOUND],
 }
 
 impl<
@@ -155,7 +162,21 @@ impl<
     const SCRATCH: usize,
     const LEAVES: usize,
     const INTERESTS: usize,
-> Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH, LEAVES, INTERESTS>
+    const FOUND: usize,
+>
+    Arrays<
+        NODES,
+        SUBSCRIPTIONS,
+        GROUPS,
+        CHUNKS,
+        CLIENTS,
+        ACCOUNTS,
+        REPLIES,
+        SCRATCH,
+        LEAVES,
+        INTERESTS,
+        FOUND,
+    >
 {
     /// All slots are free.
     pub const EMPTY: Self = Self {
@@ -169,6 +190,7 @@ impl<
         scratch: [0; SCRATCH],
         leaves: [const { Leaf::EMPTY }; LEAVES],
         interests: [Interest::EMPTY; INTERESTS],
+        found: [Found::EMPTY; FOUND],
     };
 }
 
@@ -183,8 +205,21 @@ impl<
     const SCRATCH: usize,
     const LEAVES: usize,
     const INTERESTS: usize,
+    const FOUND: usize,
 > Memory
-    for Arrays<NODES, SUBSCRIPTIONS, GROUPS, CHUNKS, CLIENTS, ACCOUNTS, REPLIES, SCRATCH, LEAVES, INTERESTS>
+    for Arrays<
+        NODES,
+        SUBSCRIPTIONS,
+        GROUPS,
+        CHUNKS,
+        CLIENTS,
+        ACCOUNTS,
+        REPLIES,
+        SCRATCH,
+        LEAVES,
+        INTERESTS,
+        FOUND,
+    >
 {
     fn tables(&mut self) -> Tables<'_> {
         let Self {
@@ -198,6 +233,7 @@ impl<
             scratch,
             leaves,
             interests,
+            found,
         } = self;
         Tables {
             nodes,
@@ -210,6 +246,7 @@ impl<
             scratch,
             leaves,
             interests,
+            found,
         }
     }
 }

@@ -23,6 +23,7 @@
 mod account;
 mod admission;
 mod border;
+mod cache;
 mod change;
 mod client;
 mod control;
@@ -35,6 +36,7 @@ mod limits;
 mod memory;
 mod passage;
 mod permission;
+mod plain;
 mod pool;
 mod reply;
 mod rights;
@@ -47,6 +49,7 @@ mod user;
 
 pub use account::Account;
 pub use border::Border;
+pub use cache::Found;
 pub use client::{Client, ClientId, Peer};
 pub use control::{Control, ErrorText, Sid, Welcome};
 pub use delivery::Delivery;
@@ -459,7 +462,15 @@ impl Machine {
     }
 
     /// Ends the subscriptions that could not end while a message was under way.
+    #[inline]
     fn settle(&mut self, tables: &mut Tables<'_>) {
+        if self.closing != NONE || self.router.is_unsettled() || self.leaves.touched != NONE {
+            self.settle_now(tables);
+        }
+    }
+
+    #[cold]
+    fn settle_now(&mut self, tables: &mut Tables<'_>) {
         while self.router.choice(tables).is_some() {}
         while self.next_touched(tables).is_some() {}
         while let Some((subscription, client)) = self.router.spent(tables) {

@@ -8,6 +8,7 @@ use super::client::{ClientId, State, Wishes};
 use super::delivery;
 use super::leaf_turn;
 use super::memory::{Memory, Table, Tables};
+use super::plain::Usual;
 use super::pool::{NONE, Pool, at, at_mut};
 use super::reply::Exchange;
 use super::rights::{is_filtered, is_withheld};
@@ -27,8 +28,9 @@ pub(super) struct Passage<'t> {
     pub(super) shown: Publish<'t>,
     /// From a leaf node: the queue groups that it is for.
     pub(super) queues: Option<Queues<'t>>,
-    route: Route,
+    pub(super) route: Route,
     stage: Stage,
+    pub(super) usual: Usual,
     pub(super) delivered: bool,
     /// What comes after the close of a slow consumer.
     pub(super) held: Option<Step<'t>>,
@@ -185,8 +187,9 @@ impl<'t> Passage<'t> {
             publish,
             shown: publish,
             queues: None,
-            route: machine.router.route(&memory.tables(), account, publish.subject),
+            route: machine.router.route(&mut memory.tables(), account, publish.subject),
             stage: if served { Stage::Request } else { Stage::Plain },
+            usual: Usual::new(&publish, !served),
             delivered: served,
             held: None,
         }
@@ -241,6 +244,7 @@ impl<M: Memory> Broker<M> {
             let subject = hop.subject(&passage.publish, tables.scratch);
             let Some(found) = machine.router.next(&tables, &mut passage.route, subject) else {
                 passage.stage = Stage::Queues;
+                passage.usual.is = false;
                 return None;
             };
             if found.client == publisher && !echo {
@@ -347,7 +351,8 @@ impl<M: Memory> Broker<M> {
                 let served = is_served(memory, hop.account, subject);
                 passage.stage = if served { Stage::Request } else { Stage::Plain };
                 passage.delivered |= served;
-                passage.route = machine.router.route(&memory.tables(), hop.account, subject);
+                passage.usual.is = false;
+                passage.route = machine.router.route(&mut memory.tables(), hop.account, subject);
                 return;
             }
             if !machine.hops.leave() {
@@ -363,11 +368,11 @@ impl<M: Memory> Broker<M> {
             return;
         }
         let Self { memory, machine } = self;
-        let tables = memory.tables();
+        let mut tables = memory.tables();
         let wishes = at(tables.clients, passage.from).map_or(Wishes::UNSAID, |slot| slot.wishes);
         passage.stage = match passage.publish.reply {
             Some(reply) if wishes.no_responders && !passage.delivered => {
-                passage.route = machine.router.route(&tables, machine.hops.here().account, reply);
+                passage.route = machine.router.route(&mut tables, machine.hops.here().account, reply);
                 Stage::NoResponders
             }
             _ => Stage::Over,

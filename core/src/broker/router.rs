@@ -1,5 +1,6 @@
 //! Who gets a message: subscriptions by subject, by queue group and by client.
 
+use super::cache::{Cache, Nodes};
 use super::leaf_interest::{Interests, Party, Place};
 use super::memory::{Table, Tables};
 use super::pool::{Buckets, Link, Linked, NONE, Pool, at, at_mut, hash};
@@ -40,6 +41,21 @@ impl Subscription {
         got: 0,
         sid: Text::EMPTY,
     };
+}
+
+impl Subscription {
+    /// It is in no queue group, and its messages are not numbered.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.group == NONE && self.max == 0
+    }
+
+    /// Counts a message for it if it [is plain](Self::is_plain), and answers the next one at its node.
+    #[inline]
+    pub(super) fn give(&mut self) -> u32 {
+        self.got = self.got.saturating_add(1);
+        self.node_next
+    }
 }
 
 impl Linked for Subscription {
@@ -95,6 +111,7 @@ impl Linked for Group {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Router {
     trie: Trie,
+    cache: Cache,
     seed: u64,
     random: u64,
     subscriptions: Pool,
@@ -124,8 +141,12 @@ pub(super) struct Request<'b> {
 /// A message on its way to all that match.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route {
-    walk: Walk,
-    next: u32,
+    /// The nodes that are known to match.
+    pub(super) nodes: Nodes,
+    /// Finds the others.
+    walk: Option<Walk>,
+    /// The next subscription at the node at hand.
+    pub(super) next: u32,
 }
 
 /// A subscription that matches.
@@ -140,6 +161,7 @@ impl Router {
     pub(super) const fn new(seed: u64, leaves: bool) -> Self {
         Self {
             trie: Trie::new(seed),
+            cache: Cache::new(seed),
             seed: seed.rotate_left(32),
             // Xorshift must not start at zero.
             random: seed | 1,
@@ -231,6 +253,9 @@ impl Router {
         let sid_text = Text::store(sid, tables.chunks, &mut self.chunks)?;
         let index = self.subscriptions.take(tables.subscriptions)?;
         let node_next = core::mem::replace(&mut at_mut(tables.nodes, node)?.subscriptions, index);
+        if node_next == NONE {
+            self.cache.forget();
+        }
         let client_next = core::mem::replace(first, index);
         if let Some(next) = at_mut(tables.subscriptions, node_next) {
             next.node_before = index;
@@ -295,6 +320,9 @@ impl Router {
             before.node_next = gone.node_next;
         } else if let Some(node) = at_mut(tables.nodes, gone.node) {
             node.subscriptions = gone.node_next;
+            if gone.node_next == NONE {
+                self.cache.forget();
+            }
         }
         if let Some(next) = at_mut(tables.subscriptions, gone.node_next) {
             next.node_before = gone.node_before;
@@ -324,12 +352,41 @@ impl Router {
     }
 
     /// Begins the way of a message.
-    pub(super) fn route(&self, tables: &Tables<'_>, account: AccountId, subject: &[u8]) -> Route {
-        Route { walk: Walk::new(root(tables, account), subject), next: NONE }
+    #[inline]
+    pub(super) fn route(&mut self, tables: &mut Tables<'_>, account: AccountId, subject: &[u8]) -> Route {
+        let root = root(tables, account);
+        if root == NONE {
+            return Route { nodes: Nodes::NONE, walk: None, next: NONE };
+        }
+        let place = self.cache.place(tables.found.len(), root, subject);
+        if let Some(place) = place
+            && let Some(nodes) = self.cache.find(tables.found, place, root, subject)
+        {
+            return Route { nodes, walk: None, next: NONE };
+        }
+        self.look(tables, root, subject, place)
+    }
+
+    /// Looks for all that matches, as far as it can be kept for the next message.
+    fn look(&mut self, tables: &mut Tables<'_>, root: u32, subject: &[u8], place: Option<usize>) -> Route {
+        let whole = Route { nodes: Nodes::NONE, walk: Some(Walk::new(root, subject)), next: NONE };
+        let Some(place) = place.filter(|place| self.cache.is_free(tables.found, *place)) else {
+            return whole;
+        };
+        let mut walk = Walk::new(root, subject);
+        let mut nodes = Nodes::NONE;
+        while let Some(node) = walk.next(&self.trie, tables, subject) {
+            if !nodes.push(node) {
+                return whole;
+            }
+        }
+        self.cache.keep(tables.found, place, root, subject, nodes);
+        Route { nodes, walk: None, next: NONE }
     }
 
     /// The next subscription that matches, in no order that anyone may rely on. Until it answers `None`
     /// no subscription may begin or end.
+    #[inline]
     pub(super) fn next(&self, tables: &Tables<'_>, route: &mut Route, subject: &[u8]) -> Option<Match> {
         loop {
             if let Some(slot) = at(tables.subscriptions, route.next) {
@@ -337,7 +394,10 @@ impl Router {
                 let group = (slot.group != NONE).then_some(slot.group);
                 return Some(Match { subscription, client: slot.client, group });
             }
-            let node = route.walk.next(&self.trie, tables, subject)?;
+            let node = match route.nodes.pop() {
+                Some(node) => node,
+                None => route.walk.as_mut()?.next(&self.trie, tables, subject)?,
+            };
             route.next = at(tables.nodes, node)?.subscriptions;
         }
     }
@@ -361,6 +421,11 @@ impl Router {
             }
         }
         true
+    }
+
+    /// Whether a message has left something to be done.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.spent != NONE || self.touched != NONE
     }
 
     /// A subscription that has got its last message, and its client; to be given to [`Router::bury`].

@@ -38,7 +38,7 @@ pub struct Turn<'t, M> {
     pub(super) operation: &'t [u8],
     pub(super) progress: Progress,
     /// What is said first, in this order.
-    lines: [Option<(ClientId, Control<'t>)>; 2],
+    pub(super) lines: [Option<(ClientId, Control<'t>)>; 2],
     closing: Option<(ClientId, Reason)>,
     pub(super) message: Option<Passage<'t>>,
     /// Whom the driver has to find out about.
@@ -123,6 +123,9 @@ impl<'t, M: Memory> Turn<'t, M> {
     /// The next thing to do; `None` when there is nothing left, and from then on.
     #[inline]
     pub fn poll(&mut self) -> Option<Action<'_>> {
+        if let Some((to, subscription)) = self.usual() {
+            return self.usual_delivery(to, subscription).map(Action::Deliver);
+        }
         let step = self.step()?;
         Some(match step {
             Step::Unsubscribed(to, described) => {
@@ -180,13 +183,17 @@ impl<'t, M: Memory> Turn<'t, M> {
 
     fn step(&mut self) -> Option<Step<'t>> {
         loop {
-            if let Some((to, line)) = self.lines.iter_mut().find_map(Option::take) {
+            if self.lines.iter().any(Option::is_some)
+                && let Some((to, line)) = self.lines.iter_mut().find_map(Option::take)
+            {
                 match self.say(to, line) {
                     Some(step) => return Some(step),
                     None => continue,
                 }
             }
-            if let Some(step) = self.review() {
+            if self.reviewing.is_some()
+                && let Some(step) = self.review()
+            {
                 return Some(step);
             }
             if let Some(passage) = &mut self.message {
@@ -476,6 +483,10 @@ impl<'t, M: Memory> Turn<'t, M> {
         }
         if !subject::is_pattern(request.subject) {
             return Err(ErrorText::InvalidSubject);
+        }
+        if tables.found.is_empty() {
+            memory.grow(Table::Found);
+            tables = memory.tables();
         }
         while let Some(table) = machine.router.short_of(&tables, request) {
             if !memory.grow(table) {

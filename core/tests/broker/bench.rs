@@ -1,7 +1,7 @@
 //! A driver without a network: what clients sent and got, as text.
 
 use lunix_core::broker::{
-    Account, AccountId, Action, Border, Broker, Chunk, Client, ClientId, Group, Input, Interest, Leaf,
+    Account, AccountId, Action, Border, Broker, Chunk, Client, ClientId, Found, Group, Input, Interest, Leaf,
     LeafAction, LeafTerms, Limits, Memory, Node, Peer, Progress, Reason, Reply, Subscription, Table, Tables,
     User, UserId,
 };
@@ -18,6 +18,7 @@ pub(crate) struct Growing {
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
     accounts: Vec<Account>,
+    found: Vec<Found>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
     leaves: Vec<Leaf>,
@@ -43,6 +44,7 @@ impl Memory for Growing {
             chunks: &mut self.chunks,
             clients: &mut self.clients,
             accounts: &mut self.accounts,
+            found: &mut self.found,
             replies: &mut self.replies,
             scratch: &mut self.scratch,
             leaves: &mut self.leaves,
@@ -86,6 +88,7 @@ impl Memory for Growing {
             Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY, self.most),
             Table::Clients => longer(&mut self.clients, Client::EMPTY, self.most),
             Table::Accounts => longer(&mut self.accounts, Account::EMPTY, self.most),
+            Table::Found => longer(&mut self.found, Found::EMPTY, self.most),
             Table::Replies => longer(&mut self.replies, Reply::EMPTY, self.most),
             Table::Scratch => longer(&mut self.scratch, 0, self.most),
             Table::Leaves => longer(&mut self.leaves, Leaf::EMPTY, self.most),

@@ -1,8 +1,8 @@
 //! The broker's tables as vectors that grow by an eighth.
 
 use lunix_core::broker::{
-    Account, Chunk, Client, Group, Interest, Leaf, Memory, Node, Reply, Subscription, Table, Tables, User,
-    UserId,
+    Account, Chunk, Client, Found, Group, Interest, Leaf, Memory, Node, Reply, Subscription, Table, Tables,
+    User, UserId,
 };
 
 use super::auth::users::Users;
@@ -16,6 +16,7 @@ pub(super) struct Growing {
     chunks: Vec<Chunk>,
     clients: Vec<Client>,
     accounts: Vec<Account>,
+    found: Vec<Found>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
     leaves: Vec<Leaf>,
@@ -33,6 +34,7 @@ impl Memory for Growing {
             chunks: &mut self.chunks,
             clients: &mut self.clients,
             accounts: &mut self.accounts,
+            found: &mut self.found,
             replies: &mut self.replies,
             scratch: &mut self.scratch,
             leaves: &mut self.leaves,
@@ -52,6 +54,10 @@ impl Memory for Growing {
             Table::Chunks => longer(&mut self.chunks, Chunk::EMPTY),
             Table::Clients => longer(&mut self.clients, Client::EMPTY),
             Table::Accounts => longer(&mut self.accounts, Account::EMPTY),
+            Table::Found => {
+                self.found.resize(FOUND, Found::EMPTY);
+                true
+            }
             Table::Replies => self.replies.len() < REPLIES && longer(&mut self.replies, Reply::EMPTY),
             Table::Scratch => {
                 let room = self.scratch.is_empty();
@@ -64,6 +70,8 @@ impl Memory for Growing {
     }
 }
 
+/// Subjects of recent messages: 48 KB.
+const FOUND: usize = 512;
 /// Answers that are waited for: one that is older than so many others may be lost.
 const REPLIES: usize = 64 << 10;
 /// Four of the longest subjects and reply subjects.
