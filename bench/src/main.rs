@@ -1,8 +1,9 @@
-//! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process. `broker`: natsd beside
-//! nats-server.
+//! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process. `route`: the broker without a
+//! network. `broker`: natsd beside nats-server.
 
 mod broker;
 mod rounds;
+mod route;
 mod sockets;
 mod streams;
 mod uevents;
@@ -17,6 +18,11 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match &args[..] {
         [name] if name == "codec" => codec(),
+        [name] if name == "route" => {
+            let results: Vec<_> = route::messages().into_iter().map(|group| group.run(ROUNDS)).collect();
+            print(&results);
+            ExitCode::SUCCESS
+        }
         [name, rest @ ..] if name == "broker" => done(broker::run(rest)),
         // What `broker` starts as a peer.
         [name, port] if name == "relay" => match port.parse() {
@@ -28,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("lunix-bench: usage: lunix-bench codec | lunix-bench broker ...");
+    eprintln!("lunix-bench: usage: lunix-bench codec | route | broker ...");
     ExitCode::from(2)
 }
 

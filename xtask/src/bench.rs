@@ -13,17 +13,11 @@ use anyhow::{Context, Result, bail};
 use crate::paths::Scratch;
 use crate::{compile, nats, peers, setup, shell};
 
-/// Parsers beside their peers: `bench/`, a workspace of its own.
-pub fn codec() -> Result<()> {
-    shell::run(shell::cargo().args([
-        "run",
-        "--release",
-        "--quiet",
-        "--manifest-path",
-        "bench/Cargo.toml",
-        "--",
-        "codec",
-    ]))
+/// What of `bench/` needs nobody else: parsers beside their peers, and the broker without a network.
+pub fn alone(what: &str) -> Result<()> {
+    let mut command = shell::cargo();
+    command.args(["run", "--release", "--quiet", "--manifest-path", "bench/Cargo.toml", "--", what]);
+    shell::run(&mut command)
 }
 
 /// natsd beside nats-server, under load and at rest; `arguments` select rows and say how long.

@@ -54,7 +54,10 @@ fn cli() -> Command {
         switch("minimise", "add the best of what was found to the committed corpus"),
     ]);
     let bench = Command::new("bench").about("figures beside those of peers, as markdown").args([
-        Arg::new("what").required(true).value_parser(["codec", "broker", "memory"]).help("what to measure"),
+        Arg::new("what")
+            .required(true)
+            .value_parser(["codec", "route", "broker", "memory"])
+            .help("what to measure"),
         Arg::new("arg")
             .num_args(0..)
             .trailing_var_arg(true)
@@ -109,7 +112,7 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
             Some(name) => fuzz::run(name, *matches.get_one("seconds").expect("it has a default"))?,
         },
         Some(("bench", matches)) => match matches.get_one::<String>("what").map(String::as_str) {
-            Some("codec") => bench::codec()?,
+            Some(what @ ("codec" | "route")) => bench::alone(what)?,
             Some("broker") => {
                 bench::broker(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
             }
