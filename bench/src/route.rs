@@ -2,8 +2,8 @@
 
 use crate::rounds::{Case, Group, Work};
 use lunix_core::broker::{
-    Account, Action, Broker, Chunk, Client, ClientId, Found, Group as QueueGroup, Input, Limits, Memory,
-    Node, Peer, Progress, Reply, Subscription, Table, Tables,
+    Account, Action, Broker, Chunk, Client, ClientId, Found, Group as QueueGroup, Input, Interest, Leaf,
+    Limits, Memory, Node, Peer, Progress, Reply, Subscription, Table, Tables,
 };
 use lunix_core::time::Instant;
 use std::hint::black_box;
@@ -20,6 +20,8 @@ struct Growing {
     found: Vec<Found>,
     replies: Vec<Reply>,
     scratch: Vec<u8>,
+    leaves: Vec<Leaf>,
+    interests: Vec<Interest>,
 }
 
 impl Memory for Growing {
@@ -34,6 +36,8 @@ impl Memory for Growing {
             found: &mut self.found,
             replies: &mut self.replies,
             scratch: &mut self.scratch,
+            leaves: &mut self.leaves,
+            interests: &mut self.interests,
         }
     }
 
@@ -51,6 +55,8 @@ impl Memory for Growing {
             Table::Found => self.found.resize(512, Found::EMPTY),
             Table::Replies => longer(&mut self.replies, Reply::EMPTY),
             Table::Scratch => self.scratch.resize(32 << 10, 0),
+            Table::Leaves => longer(&mut self.leaves, Leaf::EMPTY),
+            Table::Interests => longer(&mut self.interests, Interest::EMPTY),
         }
         true
     }
