@@ -47,9 +47,9 @@
 mod drive;
 mod link;
 mod message;
-mod resolve;
+pub(crate) mod resolve;
 mod service;
-mod transport;
+pub(crate) mod transport;
 mod url;
 
 use std::collections::VecDeque;

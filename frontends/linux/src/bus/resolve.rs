@@ -13,7 +13,7 @@ type Found = io::Result<Vec<SocketAddr>>;
 
 /// A look-up under way. Dropping it forgets the answer; the thread ends by itself.
 #[derive(Debug)]
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     name: String,
     port: u16,
     shared: Arc<Shared>,
@@ -27,7 +27,7 @@ struct Shared {
 
 impl Lookup {
     /// Begins to look up `name`. Its descriptor becomes readable at the end.
-    pub(super) fn start(name: &str, port: u16) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, port: u16) -> io::Result<Self> {
         let wake = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let shared = Arc::new(Shared { wake, found: Mutex::new(None) });
         let (theirs, host) = (Arc::clone(&shared), name.to_owned());
@@ -46,7 +46,7 @@ impl Lookup {
     }
 
     /// The answer, once.
-    pub(super) fn take(&self) -> Option<Found> {
+    pub(crate) fn take(&self) -> Option<Found> {
         self.shared.found.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

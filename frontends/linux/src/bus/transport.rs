@@ -13,11 +13,11 @@ use rustix::net::{
 
 /// A socket that is connected or about to be.
 #[derive(Debug)]
-pub(super) struct Stream(OwnedFd);
+pub(crate) struct Stream(OwnedFd);
 
 impl Stream {
     /// Begins to connect. The end of the attempt makes the socket writable: then ask [`Stream::connected`].
-    pub(super) fn connect_tcp(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn connect_tcp(address: SocketAddr) -> io::Result<Self> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket = socket(family)?;
         match rustix::net::connect(&socket, &address) {
@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// Whether the attempt has succeeded, once the socket is writable; `None` if it was not yet.
-    pub(super) fn connected(&self) -> io::Result<Option<()>> {
+    pub(crate) fn connected(&self) -> io::Result<Option<()>> {
         sockopt::socket_error(&self.0)??;
         match rustix::net::getpeername(&self.0) {
             Ok(_) => Ok(Some(())),
@@ -66,6 +66,12 @@ impl Stream {
     /// Bytes taken.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
+}
+
+impl From<Stream> for OwnedFd {
+    fn from(stream: Stream) -> Self {
+        stream.0
     }
 }
 

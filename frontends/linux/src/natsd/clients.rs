@@ -19,6 +19,9 @@ impl Server {
         for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get(index) else { return reactor.read_blocked(key) };
             match listener.accept() {
+                Ok((socket, peer, name)) if self.leaves.listens(index) => {
+                    self.accept_leaf(reactor, socket, peer, name);
+                }
                 Ok((socket, peer, name)) => self.open(reactor, socket, peer, name),
                 Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                     Some(Errno::AGAIN) => return reactor.read_blocked(key),
@@ -44,10 +47,30 @@ impl Server {
     }
 
     pub(super) fn open(&mut self, reactor: &mut Reactor<Token>, socket: OwnedFd, peer: Peer, name: String) {
+        let Some(index) = self.place(reactor, socket, name) else { return };
+        let client = ClientId::new(index);
+        let Wires { connections, door, .. } = &mut self.wires;
+        let Some(Some(connection)) = connections.get(index as usize) else { return };
+        let known = door.opened(client, &connection.socket, peer, &mut self.broker.memory_mut().users);
+        let begin = match known {
+            Some(user) => Input::Entered { client, peer, user },
+            None => Input::Opened { client, peer },
+        };
+        self.drive(reactor.now(), begin);
+        self.close_what_ended(reactor);
+    }
+
+    /// Watches a connection; answers its number.
+    pub(super) fn place(
+        &mut self,
+        reactor: &mut Reactor<Token>,
+        socket: OwnedFd,
+        name: String,
+    ) -> Option<u32> {
         let index = match self.wires.free.pop() {
             Some(index) => index,
             None => {
-                let Ok(index) = u32::try_from(self.wires.connections.len()) else { return };
+                let index = u32::try_from(self.wires.connections.len()).ok()?;
                 self.wires.connections.push(None);
                 index
             }
@@ -56,21 +79,15 @@ impl Server {
             Ok(key) => key,
             Err(error) => {
                 self.wires.log.line(Tag::Error, format_args!("{name} - cannot be watched: {error}"));
-                return self.wires.free.push(index);
+                self.wires.free.push(index);
+                return None;
             }
         };
         self.wires.log.line(Tag::Debug, format_args!("{name} - Client connection created"));
-        let client = ClientId::new(index);
-        let known = self.wires.door.opened(client, &socket, peer, &mut self.broker.memory_mut().users);
         if let Some(place) = self.wires.connections.get_mut(index as usize) {
             *place = Some(Connection::new(socket, key, name));
         }
-        let begin = match known {
-            Some(user) => Input::Entered { client, peer, user },
-            None => Input::Opened { client, peer },
-        };
-        self.drive(reactor.now(), begin);
-        self.close_what_ended(reactor);
+        Some(index)
     }
 
     /// One read from a connection, and all operations that are whole then.
@@ -102,6 +119,9 @@ impl Server {
                         self.wires.trace(index, bytes.get(..len).unwrap_or(bytes));
                     }
                     done += len;
+                    if !self.wires.said.is_empty() {
+                        self.hear_leaves(reactor);
+                    }
                 }
                 Progress::Needs(len) => {
                     needed = len;
@@ -182,6 +202,7 @@ impl Server {
         self.wires.door.closed(client, &mut self.broker.memory_mut().users);
         self.drive(reactor.now(), Input::Closed { client });
         self.wires.free.push(client.index());
+        self.leaf_closed(reactor, client);
         self.stop_if_lame_and_alone(reactor);
     }
 }

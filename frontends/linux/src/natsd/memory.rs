@@ -6,6 +6,7 @@ use lunix_core::broker::{
 };
 
 use super::auth::users::Users;
+use super::leaf::Rulebook;
 
 /// Tables as long as they have to be.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Growing {
     interests: Vec<Interest>,
     /// Who is known to the door.
     pub(super) users: Users,
+    /// Leaf nodes as the broker's users.
+    pub(super) leaf_rules: Rulebook,
 }
 
 impl Memory for Growing {
@@ -43,7 +46,7 @@ impl Memory for Growing {
     }
 
     fn user(&self, user: UserId) -> Option<User<'_>> {
-        self.users.of_broker(user)
+        self.leaf_rules.user(user).or_else(|| self.users.of_broker(user))
     }
 
     fn grow(&mut self, table: Table) -> bool {

@@ -8,6 +8,7 @@ mod connection;
 mod files;
 mod identity;
 mod lame_duck;
+mod leaf;
 mod listen;
 mod log;
 mod memory;
@@ -35,12 +36,13 @@ use auth::door::Door;
 pub use command::COMMAND;
 use files::Sign;
 use identity::{Identity, LEVEL};
+use leaf::Leaves;
 use listen::Listener;
 use log::{Log, Tag};
 use memory::Growing;
 use reload::Source;
 use server::Server;
-pub use settings::{Listen, Logging, Operation, Settings, Socket};
+pub use settings::{LeafUser, Leafnodes, Listen, Logging, Operation, Remote, RemoteUrl, Settings, Socket};
 use wires::Wires;
 
 /// Runs `natsd` until a signal stops it.
@@ -87,6 +89,16 @@ fn serve(source: Source) -> Result<(), String> {
     ];
     let address = listeners.first().and_then(Listener::address).ok_or("no address")?;
     listeners.extend(listen_locally(&settings.listen.socket, &log)?);
+    let leaf_listener = match &settings.leafnodes.listen {
+        None => None,
+        Some((host, port)) => {
+            let listener =
+                Listener::tcp(host, *port).map_err(|error| format!("leafnodes: {host}:{port}: {error}"))?;
+            let address = listener.address().ok_or("no address")?;
+            listeners.push(listener);
+            Some((listeners.len() - 1, address.to_string()))
+        }
+    };
 
     let random = random().map_err(|error| error.to_string())?;
     let id = server_id(&random);
@@ -141,9 +153,16 @@ fn serve(source: Source) -> Result<(), String> {
 
     let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let broker = Broker::new(memory, settings.limits, seed);
-    let mut server = Server::new(broker, Wires::new(identity, log, door), listeners, signals, source);
+    let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));
+    if let Some((index, address)) = leaf_listener {
+        log.line(Tag::Info, format_args!("Listening for leafnode connections on {address}"));
+        leaves.listen(index, address);
+    }
+    let wires = Wires::new(identity, log, door);
+    let mut server = Server::new(broker, wires, listeners, signals, source, leaves);
     let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
     server.register(&mut reactor).map_err(|error| error.to_string())?;
+    server.join_hubs(&mut reactor);
     server.log().line(Tag::Info, "Server is ready");
     notify::ready();
     let end = reactor.run(&mut server);

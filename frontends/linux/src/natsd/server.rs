@@ -9,6 +9,7 @@ use lunix_core::time::Instant;
 
 use super::connection::SHARED;
 use super::lame_duck::LameDuck;
+use super::leaf::Leaves;
 use super::listen::Listener;
 use super::log::Log;
 use super::memory::Growing;
@@ -27,6 +28,8 @@ pub(super) enum Token {
     Hashed,
     /// Tokens of accounts have changed.
     Tokens,
+    /// A hub that is not joined yet.
+    Hub(usize),
 }
 
 /// A running server.
@@ -46,6 +49,7 @@ pub(super) struct Server {
     pub(super) lame_duck: Option<LameDuck>,
     /// The watch on tokens of accounts.
     pub(super) watch: Option<Key>,
+    pub(super) leaves: Leaves,
 }
 
 /// When the buffers that a burst has left are given back.
@@ -67,6 +71,7 @@ impl Server {
         listeners: Vec<Listener>,
         signals: Signals,
         source: Source,
+        leaves: Leaves,
     ) -> Self {
         let spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
         Self {
@@ -80,6 +85,7 @@ impl Server {
             source,
             lame_duck: None,
             watch: None,
+            leaves,
         }
     }
 
@@ -132,6 +138,7 @@ impl App for Server {
                 }
             }
             Token::Listener(index) => self.accept(reactor, key, index),
+            Token::Hub(index) => self.remote_ready(reactor, key, index),
             Token::Signals => self.signal(reactor, key),
             Token::Hashed => self.hashed(reactor, key),
             Token::Tokens => self.tokens_changed(reactor, key),
@@ -145,6 +152,7 @@ impl App for Server {
             self.close_what_ended(reactor);
         }
         self.close_lamely(reactor);
+        self.leaf_deadlines(reactor);
         if self.trim.at.is_some_and(|at| at <= now) {
             self.trim.at = None;
             if !std::mem::replace(&mut self.trim.busy, false) {
@@ -166,7 +174,10 @@ impl App for Server {
 
     fn next_deadline(&self) -> Option<Instant> {
         let lame = self.lame_duck.as_ref().map(LameDuck::next);
-        [self.broker.next_deadline(), self.trim.at, lame].into_iter().flatten().min()
+        [self.broker.next_deadline(), self.trim.at, lame, self.leaves.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

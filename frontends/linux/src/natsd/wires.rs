@@ -6,6 +6,7 @@ use lunix_proto::json::Str;
 use super::auth::door::{Door, Verdict};
 use super::connection::Connection;
 use super::identity::Identity;
+use super::leaf::Said;
 use super::log::{Log, Tag};
 
 /// All connections: what the broker's actions act upon.
@@ -24,6 +25,8 @@ pub(super) struct Wires {
     pub(super) closing: Vec<(ClientId, Reason)>,
     /// Buffers for output, warm from their last use.
     pub(super) pool: Vec<Vec<u8>>,
+    /// What leaf nodes said of themselves since the last look.
+    pub(super) said: Vec<(ClientId, Said)>,
 }
 
 impl Wires {
@@ -38,6 +41,7 @@ impl Wires {
             dirty: Vec::new(),
             closing: Vec::new(),
             pool: Vec::new(),
+            said: Vec::new(),
         }
     }
 
@@ -66,7 +70,8 @@ impl Wires {
                 self.verdicts.push((client, verdict));
             }
             // Nothing is served as long as nothing sets what these come of.
-            Action::Request { .. } | Action::Leaf(_) => {}
+            Action::Request { .. } => {}
+            Action::Leaf(action) => self.act_for_leaf(action),
             Action::Close { client, reason } => {
                 if let Some(connection) = self.connection(client.index()) {
                     connection.closed = true;

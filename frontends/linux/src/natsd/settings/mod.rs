@@ -10,6 +10,7 @@ mod auth;
 mod authorization;
 mod facts;
 mod identity;
+mod leafnodes;
 mod limits;
 mod listen;
 mod logging;
@@ -29,6 +30,7 @@ pub(super) use auth::Auth;
 pub(super) use authorization::Credential;
 pub(super) use facts::Facts;
 pub(super) use identity::{Asked, Identity};
+pub use leafnodes::{LeafUser, Leafnodes, Remote, RemoteUrl};
 pub use listen::{Listen, Socket};
 pub use logging::Logging;
 pub use operation::Operation;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How it runs and stops.
     pub operation: Operation,
+    /// The hubs that it joins, and who may join it.
+    pub leafnodes: Leafnodes,
     /// What is worth a line in the log about the configuration file.
     pub remarks: Vec<Mistake>,
     /// Who they are.
@@ -109,6 +113,7 @@ impl Default for Settings {
             logging: Logging::default(),
             limits: limits::of_this_machine(),
             operation: Operation::default(),
+            leafnodes: Leafnodes::default(),
             remarks: Vec::new(),
             auth: Auth::default(),
         }
@@ -129,6 +134,7 @@ impl Settings {
         settings.apply(matches).map_err(Error::Usage)?;
         settings.limits.authenticate = true;
         settings.limits.auth_timeout = settings.auth.authorization.timeout;
+        settings.limits.leaves = settings.leafnodes.most();
         let Limits { payload, pending, .. } = settings.limits;
         if payload > pending {
             let line = format!("max_payload: expected at most max_pending ({pending}), found {payload}");
@@ -137,12 +143,19 @@ impl Settings {
         Ok(settings)
     }
 
-    fn subjects(&self) -> [&dyn Subject; 5] {
-        [&self.listen, &self.logging, &self.limits, &self.operation, &self.auth]
+    fn subjects(&self) -> [&dyn Subject; 6] {
+        [&self.listen, &self.logging, &self.limits, &self.operation, &self.auth, &self.leafnodes]
     }
 
-    fn subjects_mut(&mut self) -> [&mut dyn Subject; 5] {
-        [&mut self.listen, &mut self.logging, &mut self.limits, &mut self.operation, &mut self.auth]
+    fn subjects_mut(&mut self) -> [&mut dyn Subject; 6] {
+        [
+            &mut self.listen,
+            &mut self.logging,
+            &mut self.limits,
+            &mut self.operation,
+            &mut self.auth,
+            &mut self.leafnodes,
+        ]
     }
 
     fn configure(&mut self, mut file: Section) -> Result<(), Mistakes> {

@@ -1,0 +1,167 @@
+//! Leaf nodes: joining hubs, and being joined. The broker routes; here are sockets, handshakes and patience.
+
+mod handshake;
+mod remote;
+mod rules;
+mod wires;
+
+use std::collections::BTreeMap;
+
+use lunix_core::broker::{ClientId, Input, Peer};
+use lunix_core::time::{Duration, Instant};
+
+use super::log::Tag;
+use super::server::{Server, Token};
+use super::settings::Leafnodes;
+use crate::reactor::{Key, Reactor};
+
+use handshake::Link;
+use remote::Remote;
+pub(super) use rules::Rulebook;
+
+/// What a leaf node said of itself.
+#[derive(Debug)]
+pub(super) enum Said {
+    Info(Vec<u8>),
+    Connect(Vec<u8>),
+    Error(String),
+}
+
+/// All that the server knows of leaf nodes besides what the broker knows.
+#[derive(Debug)]
+pub(super) struct Leaves {
+    settings: Leafnodes,
+    remotes: Vec<Remote>,
+    /// Leaf nodes that are connected, by the number of their connection.
+    links: BTreeMap<u32, Link>,
+    /// Which listener is theirs, and the address that others are told.
+    listener: Option<(usize, String)>,
+    random: u64,
+}
+
+impl Leaves {
+    pub(super) fn new(settings: &Leafnodes, seed: u64) -> Self {
+        Self {
+            remotes: settings.remotes.iter().cloned().map(Remote::new).collect(),
+            settings: settings.clone(),
+            links: BTreeMap::new(),
+            listener: None,
+            // Xorshift must not start at zero.
+            random: seed | 1,
+        }
+    }
+
+    /// The listener with this index is for leaf nodes, who reach it there.
+    pub(super) fn listen(&mut self, index: usize, address: String) {
+        self.listener = Some((index, self.settings.advertise.clone().unwrap_or(address)));
+    }
+
+    /// Whether the listener is for leaf nodes.
+    pub(super) fn listens(&self, index: usize) -> bool {
+        self.listener.as_ref().is_some_and(|(own, _)| *own == index)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.remotes.iter().filter_map(Remote::deadline).min()
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    /// Between half and one and a half of `span`, so that leaves that lost their hub together do not come together.
+    fn jittered(&mut self, span: Duration) -> Duration {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(micros / 2 + self.random() % micros)
+    }
+
+    /// A nonce that nobody guesses needs more than xorshift.
+    fn nonce() -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut bytes = [0; 15];
+        // What cannot be had is a nonce that is not random: it only protects those who sign it.
+        let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+        bytes
+            .iter()
+            .filter_map(|byte| DIGITS.get(usize::from(byte % 64)))
+            .map(|digit| char::from(*digit))
+            .collect()
+    }
+}
+
+impl Server {
+    /// Begins to join all hubs.
+    pub(super) fn join_hubs(&mut self, reactor: &mut Reactor<Token>) {
+        for index in 0..self.leaves.remotes.len() {
+            self.solicit(reactor, index);
+        }
+    }
+
+    /// Does what is due for hubs that are not joined.
+    pub(super) fn leaf_deadlines(&mut self, reactor: &mut Reactor<Token>) {
+        for index in 0..self.leaves.remotes.len() {
+            let due = self.leaves.remotes.get(index).and_then(Remote::deadline);
+            if due.is_some_and(|at| at <= reactor.now()) {
+                self.remote_is_due(reactor, index);
+            }
+        }
+    }
+
+    /// A connection from a leaf node, or to a hub, begins.
+    pub(super) fn accept_leaf(
+        &mut self,
+        reactor: &mut Reactor<Token>,
+        socket: std::os::fd::OwnedFd,
+        peer: Peer,
+        name: String,
+    ) {
+        remote::keep_alive(&socket);
+        let local = match peer {
+            Peer::Local => true,
+            Peer::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        };
+        let link = Link::leaf(Leaves::nonce(), local);
+        if let Some(index) = self.place(reactor, socket, name) {
+            self.leaves.links.insert(index, link);
+            self.begin_leaf(reactor, index, peer);
+            self.greet_leaf(ClientId::new(index));
+        }
+    }
+
+    fn begin_leaf(&mut self, reactor: &mut Reactor<Token>, index: u32, peer: Peer) {
+        let client = ClientId::new(index);
+        self.drive(reactor.now(), Input::LeafOpened { client, peer });
+        self.close_what_ended(reactor);
+    }
+
+    /// Does what follows of what leaf nodes said of themselves.
+    pub(super) fn hear_leaves(&mut self, reactor: &mut Reactor<Token>) {
+        for (client, said) in std::mem::take(&mut self.wires.said) {
+            match said {
+                Said::Info(json) => self.hub_said(reactor, client, &json),
+                Said::Connect(json) => self.leaf_said(reactor, client, &json),
+                Said::Error(text) => self.leaf_complained(client, &text),
+            }
+        }
+    }
+
+    /// A connection is closed; if it was one with a leaf node, there may be another one soon.
+    pub(super) fn leaf_closed(&mut self, reactor: &mut Reactor<Token>, client: ClientId) {
+        let Some(link) = self.leaves.links.remove(&client.index()) else { return };
+        self.broker.memory_mut().leaf_rules.remove(client);
+        if let Some(remote) = link.remote() {
+            self.wires
+                .log
+                .line(Tag::Info, format_args!("Leafnode connection lost: {}", self.leaves.name(remote)));
+            self.retry(reactor, remote);
+        }
+    }
+
+    /// A source of a hub that is not joined yet is ready.
+    pub(super) fn remote_ready(&mut self, reactor: &mut Reactor<Token>, key: Key, index: usize) {
+        self.remote_moved(reactor, key, index);
+    }
+}

@@ -1,0 +1,282 @@
+//! Leaf nodes: the hubs that this server joins, and who may join it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::listen::host_port;
+use super::{Facts, Subject};
+use crate::cli::{Matches, UsageError};
+use crate::config::{Section, Value};
+
+/// Leaf nodes: the hubs that this server joins, and who may join it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leafnodes {
+    /// The hubs that it joins.
+    pub remotes: Vec<Remote>,
+    /// Where others may join it: host and port, 0 for any that is free.
+    pub listen: Option<(String, u16)>,
+    /// Where they reach it, if that is another address.
+    pub advertise: Option<String>,
+    /// Who may join. Without any, whoever is on this machine.
+    pub users: Vec<LeafUser>,
+}
+
+/// A hub that the server joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Where it is; one after the other is tried.
+    pub urls: Vec<RemoteUrl>,
+    /// What is not wanted from it.
+    pub deny_imports: Vec<String>,
+    /// What is not sent to it.
+    pub deny_exports: Vec<String>,
+    /// This server is the hub, though it connects.
+    pub hub: bool,
+    /// What the hub's other leaves want is not told.
+    pub isolated: bool,
+    /// About how long after a failure it is tried again.
+    pub reconnect: Duration,
+}
+
+/// A hub's address, and who we are there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RemoteUrl {
+    /// Host name or IP address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User, or token if there is no password.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for RemoteUrl {
+    /// Without password and token.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
+impl fmt::Display for RemoteUrl {
+    /// Without password and token.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        if host.contains(':') {
+            write!(out, "[{host}]:{}", self.port)
+        } else {
+            write!(out, "{host}:{}", self.port)
+        }
+    }
+}
+
+/// Who may join.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LeafUser {
+    /// The name; none for a token.
+    pub name: Option<String>,
+    /// The password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for LeafUser {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.name)
+    }
+}
+
+/// nats-server's default port for leaf nodes.
+const PORT: u16 = 7422;
+/// Shorter than nats-server's second: a hub that comes back is joined within one.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+impl Leafnodes {
+    /// How many leaf nodes there may be.
+    pub(super) fn most(&self) -> u32 {
+        let joining = if self.listen.is_some() { 1024 } else { 0 };
+        u32::try_from(self.remotes.len()).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(joining)
+    }
+}
+
+impl Subject for Leafnodes {
+    fn configure(&mut self, file: &mut Section) {
+        let Some(mut section) = file.block(&["leafnodes", "leaf"]) else { return };
+        let listen = section.take(&["listen"]);
+        let (host, port) = (section.text(&["host", "net"]), section.take(&["port"]));
+        self.listen = match (listen, port) {
+            (Some(listen), _) => listen
+                .parsed("HOST:PORT or PORT", host_port)
+                .map(|(host, port)| (host.unwrap_or_else(|| "0.0.0.0".to_owned()), port)),
+            (None, Some(port)) => port
+                .parsed("a port, or -1 for any that is free", super::listen::port_number)
+                .map(|port| (host.unwrap_or_else(|| "0.0.0.0".to_owned()), port)),
+            (None, None) => host.map(|host| (host, PORT)),
+        };
+        self.advertise = section.text(&["advertise"]);
+        if let Some(authorization) = section.block(&["authorization"]) {
+            self.users = users(authorization);
+        }
+        let reconnect = section.take(&["reconnect", "reconnect_delay", "reconnect_interval"]);
+        let reconnect = reconnect.and_then(|value| value.duration(SHORTEST, LONGEST)).unwrap_or(RECONNECT);
+        self.remotes = section
+            .list(&["remotes"])
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|value| remote(value.block()?, reconnect))
+            .collect();
+        section.absent(&[("tls", "TLS for leaf nodes in this build")]);
+        section.ignore(&["no_advertise", "compression", "min_version"]);
+        section.end();
+    }
+
+    fn apply(&mut self, _: &Matches) -> Result<(), UsageError> {
+        Ok(())
+    }
+
+    fn facts(&self, facts: &mut Facts) {
+        facts.fixed("leafnodes", format_args!("{} remotes, {:?}", self.remotes.len(), self.listen));
+        facts.fixed("leafnodes.advertise", self.advertise.as_deref().unwrap_or("none"));
+        let places: Vec<String> = self.remotes.iter().map(|remote| format!("{remote:?}")).collect();
+        facts.fixed("leafnodes.remotes", places.join(" "));
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// One user, a list of them, or a token.
+fn users(mut section: Section) -> Vec<LeafUser> {
+    fn one(section: &mut Section) -> Option<LeafUser> {
+        let name = section.text(&["user", "username"]);
+        let password = section.text(&["password", "pass"]);
+        let token = section.text(&["token"]);
+        section.ignore(&["account", "timeout"]);
+        match (name, password, token) {
+            (Some(name), Some(password), None) => Some(LeafUser { name: Some(name), password }),
+            (None, None, Some(password)) => Some(LeafUser { name: None, password }),
+            (None, None, None) => None,
+            _ => {
+                section.note("expected user and password, or token");
+                None
+            }
+        }
+    }
+    let mut users: Vec<LeafUser> = one(&mut section).into_iter().collect();
+    for value in section.list(&["users"]).unwrap_or_default() {
+        if let Some(mut user) = value.block() {
+            users.extend(one(&mut user));
+            user.end();
+        }
+    }
+    section.end();
+    users
+}
+
+fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
+    let texts = |values: Option<Vec<Value>>| -> Vec<String> {
+        values.unwrap_or_default().iter().filter_map(Value::text).collect()
+    };
+    let mut values: Vec<Value> = section.take(&["url"]).into_iter().collect();
+    values.extend(section.list(&["urls"]).unwrap_or_default());
+    if values.is_empty() {
+        section.note("expected url or urls");
+    }
+    let urls: Vec<RemoteUrl> = values
+        .iter()
+        .filter_map(|value| value.parsed("nats-leaf://[USER:PASSWORD@]HOST[:PORT]", url))
+        .collect();
+    if let Some(account) = section.take(&["account", "local", "local_account"]) {
+        account
+            .parsed("$G, the only account for leaf nodes in this build", |name| (name == "$G").then_some(()));
+    }
+    let remote = Remote {
+        urls,
+        deny_imports: texts(section.list(&["deny_imports", "deny_import"])),
+        deny_exports: texts(section.list(&["deny_exports", "deny_export"])),
+        hub: section.truth(&["hub"]).unwrap_or(false),
+        isolated: section.truth(&["request_isolation", "isolate"]).unwrap_or(false),
+        reconnect: section
+            .take(&["reconnect", "reconnect_delay", "reconnect_interval"])
+            .and_then(|value| value.duration(SHORTEST, LONGEST))
+            .unwrap_or(reconnect),
+    };
+    section.absent(&[
+        ("tls", "TLS for leaf nodes in this build"),
+        ("credentials", "credentials for leaf nodes in this build"),
+        ("nkey", "nkeys for leaf nodes in this build"),
+        ("ws_compression", "WebSocket for leaf nodes"),
+    ]);
+    section.ignore(&[
+        "no_randomize",
+        "dont_randomize",
+        "compression",
+        "first_info_timeout",
+        "jetstream_cluster_migrate",
+    ]);
+    section.ignore(&["ignore_discovered_servers"]);
+    section.end();
+    (!remote.urls.is_empty()).then_some(remote)
+}
+
+/// `nats://`, `nats-leaf://`, `leaf://` or nothing before the address.
+fn url(text: &str) -> Option<RemoteUrl> {
+    let rest = match text.split_once("://") {
+        Some(("nats" | "nats-leaf" | "leaf", rest)) => rest,
+        Some(_) => return None,
+        None => text,
+    };
+    let rest = rest.trim_end_matches('/');
+    let (who, place) = rest.rsplit_once('@').map_or((None, rest), |(who, place)| (Some(who), place));
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()?),
+        _ => (place, PORT),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (user, password) = match who.map(|who| who.split_once(':').unwrap_or((who, ""))) {
+        None => (None, None),
+        Some((user, "")) => (Some(decoded(user)?), None),
+        Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
+    };
+    (!host.is_empty() && port > 0).then(|| RemoteUrl { host: host.to_owned(), port, user, password })
+}
+
+/// Text with `%XX` in it.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            bytes.push(u8::try_from(digit()? * 16 + digit()?).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (text, shown, user, password) in [
+            ("nats-leaf://hub", "hub:7422", None, None),
+            ("hub:1", "hub:1", None, None),
+            ("nats://[::1]:2/", "[::1]:2", None, None),
+            ("leaf://token@hub", "hub:7422", Some("token"), None),
+            ("nats-leaf://a%40b:c%3ad@10.0.0.1:7", "10.0.0.1:7", Some("a@b"), Some("c:d")),
+        ] {
+            let url = url(text).unwrap();
+            assert_eq!(
+                (url.to_string().as_str(), url.user.as_deref(), url.password.as_deref()),
+                (shown, user, password)
+            );
+            assert!(!format!("{url:?}").contains("token"));
+        }
+        for text in ["", "tls://hub", "hub:0", "hub:x", "nats://u:%zz@hub"] {
+            assert_eq!(url(text), None, "{text}");
+        }
+    }
+}
