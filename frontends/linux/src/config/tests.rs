@@ -117,12 +117,19 @@ fn sizes_and_durations() {
     {
         assert_eq!(value(text).size(0, usize::MAX), Some(bytes));
     }
-    for (text, micros) in
-        [("2", 2_000_000), ("\"1m30s\"", 90_000_000), ("1.5s250ms", 1_750_000), ("10us", 10), ("0s", 0)]
-    {
+    for (text, micros) in [
+        ("2", 2_000_000),
+        ("\"1m30s\"", 90_000_000),
+        ("1.5s250ms", 1_750_000),
+        ("10us", 10),
+        (".5ms", 500),
+        ("1.s", 1_000_000),
+        ("0.25h", 900_000_000),
+        ("0s", 0),
+    ] {
         assert_eq!(value(text).duration(Duration::ZERO, Duration::MAX), Some(Duration::from_micros(micros)));
     }
-    for text in ["x", "1y", "1m30", "1e400s", "99999999999999999999s", "s", "."] {
+    for text in ["x", "1y", "1m30", "1e400s", "99999999999999999999s", "s", ".", ".s", "1.2.3s", "9999999h"] {
         assert_eq!(units::duration(text), None, "{text}");
     }
     for text in

@@ -21,7 +21,7 @@ pub(super) fn scaled(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(factor)
 }
 
-/// `2`, `2s`, `1m30s`, `250ms`, `1.5h`.
+/// `2`, `2s`, `1m30s`, `250ms`, `1.5h`. Whole numbers do: floating point would be a fortieth of the program.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -33,17 +33,27 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         let (number, tail) = rest.split_at_checked(end)?;
         let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at_checked(end)?;
-        let unit = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3_600.0,
+        let unit: u64 = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
             _ => return None,
         };
-        let span = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()?;
-        total = total.checked_add(span)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if fraction.contains('.') || whole.len() + fraction.len() == 0 {
+            return None;
+        }
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let mut nanos = whole.checked_mul(unit)?;
+        let mut place = unit;
+        for digit in fraction.bytes() {
+            place /= 10;
+            nanos = nanos.checked_add(u64::from(digit - b'0') * place)?;
+        }
+        total = total.checked_add(Duration::from_nanos(nanos))?;
         rest = tail;
     }
     (!text.is_empty()).then_some(total)
