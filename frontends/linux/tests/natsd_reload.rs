@@ -103,6 +103,35 @@ fn a_reload_moves_the_log() {
 }
 
 #[test]
+fn a_reload_drops_who_is_nobody_any_more() {
+    let users = |names: &[&str]| {
+        let user = |name: &&str| format!("{{ user: {name}, password: secret-{name} }}");
+        let users: Vec<String> = names.iter().map(user).collect();
+        format!("authorization {{ users: [{}] }}\n", users.join(", "))
+    };
+    let server = Server::start(&users(&["ann", "bob"]));
+    let log_in = |name: &str| {
+        let mut client = server.open();
+        client.say(&format!(
+            r#"CONNECT {{"verbose":false,"pedantic":false,"protocol":1,"user":"{name}","pass":"secret-{name}"}}"#
+        ));
+        client.say("PING");
+        assert_eq!(client.line(), "PONG");
+        assert!(client.line().starts_with("INFO {"));
+        client
+    };
+    let [mut ann, mut bob] = ["ann", "bob"].map(log_in);
+    server.reload("authorization { users: [{ user: bob }, }\n", "nothing has changed");
+    ann.sync();
+    server.reload(&users(&["bob", "eve"]), "Reloaded server configuration");
+    assert!(server.log().contains("changed"), "{}", server.log());
+    assert!(!server.log().contains("secret"), "{}", server.log());
+    assert_eq!([ann.line(), ann.line()], ["-ERR 'Authorization Violation'", ""]);
+    bob.sync();
+    log_in("eve").sync();
+}
+
+#[test]
 fn a_lame_duck_tells_its_clients_and_closes_them() {
     let mut server = Server::start("lame_duck_duration: 600ms\nlame_duck_grace_period: 200ms\n");
     let mut silent = server.open();

@@ -28,7 +28,11 @@ impl Default for Operation {
 }
 
 /// What nats-server has and natsd has not, by key.
-const ABSENT: [(&str, &str); 8] = [
+const ABSENT: [(&str, &str); 12] = [
+    ("mappings", "mappings of subjects"),
+    ("maps", "mappings of subjects"),
+    ("max_subscription_tokens", "limit of a subject's tokens but max_control_line"),
+    ("max_sub_tokens", "limit of a subject's tokens but max_control_line"),
     ("gateway", "gateways; it joins a cluster as a leaf node"),
     ("mqtt", "MQTT listener; natsmqtt is one"),
     ("ocsp", "OCSP"),
@@ -40,7 +44,8 @@ const ABSENT: [(&str, &str); 8] = [
 ];
 
 /// What changes nothing that a client or an operator could see.
-const IGNORED: [&str; 11] = [
+const IGNORED: [&str; 12] = [
+    "server_metadata",
     "connect_error_reports",
     "reconnect_error_reports",
     "disable_sublist_cache",
