@@ -172,8 +172,18 @@ impl<M: Memory> Broker<M> {
 
     /// An open connection.
     pub fn client(&mut self, client: ClientId) -> Option<ClientStatus> {
+        self.known(client, State::Open)
+    }
+
+    /// A connection that the broker has closed, and that [`Input::Closed`](super::Input::Closed) has not been said of.
+    /// Its subscriptions have ended.
+    pub fn leaving(&mut self, client: ClientId) -> Option<ClientStatus> {
+        self.known(client, State::Closing)
+    }
+
+    fn known(&mut self, client: ClientId, state: State) -> Option<ClientStatus> {
         let tables = self.memory.tables();
-        let slot = at(tables.clients, client.index()).filter(|slot| slot.state == State::Open)?;
+        let slot = at(tables.clients, client.index()).filter(|slot| slot.state == state)?;
         Some(ClientStatus {
             number: slot.number,
             peer: slot.peer,

@@ -498,7 +498,7 @@ fn mistakes_are_one_line_and_exit_2() {
         (&["-x"][..], "natsd: unknown flag '-x' (see --help)"),
         (&["--prot", "1"], "natsd: unknown flag '--prot', did you mean '--port'?"),
         (&["-p", "70000"], "natsd: --port: expected a port, or -1 for any that is free, found '70000'"),
-        (&["-p", "-1", "-m", "8222"], "natsd: --http_port: monitoring over HTTP: not in this build"),
+        (&["-m", "x"], "natsd: --http_port: expected a port, or -1 for any that is free, found 'x'"),
         (&["--pass", "x"], "natsd: --pass: expected --user beside it"),
         (&["-js"], "natsd: --jetstream: natsd has no JetStream; as a leaf node it reaches that of a cluster"),
         (&["-c", "/nonexistent"], "/nonexistent: No such file or directory (os error 2)"),

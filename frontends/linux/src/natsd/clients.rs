@@ -118,6 +118,9 @@ impl Server {
                     if self.wires.log.trace {
                         self.wires.trace(index, bytes.get(..len).unwrap_or(bytes));
                     }
+                    if bytes.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'C')) {
+                        self.wires.meet(index, bytes.get(..len).unwrap_or(bytes));
+                    }
                     done += len;
                     if !self.wires.said.is_empty() {
                         self.hear_leaves(reactor);
@@ -198,6 +201,9 @@ impl Server {
             }
         }
         reactor.remove(connection.key, &connection.socket);
+        let why = reason.map(|reason| reason.to_string());
+        let why = why.as_deref().unwrap_or("Client Closed");
+        self.monitor.closed(&mut self.broker, client, connection.about.take(), why, reactor.now());
         drop(connection);
         self.wires.door.closed(client, &mut self.broker.memory_mut().users);
         self.drive(reactor.now(), Input::Closed { client });

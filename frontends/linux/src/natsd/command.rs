@@ -49,7 +49,12 @@ pub static COMMAND: Command = Command {
             switch(&["DVV"], "as -DV"),
         ],
         &[
-            valued(&["http_port", "m", "http"], "PORT", "not in this build", Hint::None),
+            valued(
+                &["http_port", "m", "http"],
+                "PORT",
+                "tell about the server over HTTP on this port, -1 for any that is free",
+                Hint::None,
+            ),
             valued(&["https_port", "ms"], "PORT", "not in this build", Hint::None),
             valued(&["user"], "USER", "the one user who may connect, with --pass", Hint::None),
             valued(&["pass"], "PASSWORD", "the user's password, plain or as a hash of bcrypt", Hint::None),

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
+use super::monitor::About;
 use crate::reactor::Key;
 
 /// One client's socket. While nothing is under way it holds no buffers.
@@ -15,6 +16,8 @@ pub(super) struct Connection {
     pub(super) key: Key,
     /// Where it comes from, for the log.
     pub(super) name: String,
+    /// What it says about itself.
+    pub(super) about: Option<Box<About>>,
     /// The beginning of an operation that has not come whole.
     unread: Vec<u8>,
     /// The length that `unread` has to reach.
@@ -53,6 +56,7 @@ impl Connection {
             socket,
             key,
             name,
+            about: None,
             unread: Vec::new(),
             needed: 0,
             output: Vec::new(),

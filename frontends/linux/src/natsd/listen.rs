@@ -26,12 +26,17 @@ const BACKLOG: i32 = 4096;
 impl Listener {
     /// Listens on the first address of `host` that can be listened on, IPv4 first.
     pub(super) fn tcp(host: &str, port: u16) -> io::Result<Self> {
+        Self::tcp_socket(host, port).map(Self::Tcp)
+    }
+
+    /// The same for others than clients.
+    pub(super) fn tcp_socket(host: &str, port: u16) -> io::Result<TcpListener> {
         let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
         addresses.sort_by_key(SocketAddr::is_ipv6);
         let listener = TcpListener::bind(&*addresses)?;
         listener.set_nonblocking(true)?;
         rustix::net::listen(&listener, BACKLOG)?;
-        Ok(Self::Tcp(listener))
+        Ok(listener)
     }
 
     /// Listens on the file `path`. A socket that nobody listens on any more is replaced.

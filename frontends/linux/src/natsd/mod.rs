@@ -12,10 +12,12 @@ mod leaf;
 mod listen;
 mod log;
 mod memory;
+mod monitor;
 mod reload;
 mod server;
 mod settings;
 mod signal;
+mod utc;
 mod wires;
 
 use std::ffi::OsString;
@@ -40,9 +42,13 @@ use leaf::Leaves;
 use listen::Listener;
 use log::{Log, Tag};
 use memory::Growing;
+use monitor::Monitor;
+pub use monitor::query;
 use reload::Source;
 use server::Server;
-pub use settings::{LeafUser, Leafnodes, Listen, Logging, Operation, Remote, RemoteUrl, Settings, Socket};
+pub use settings::{
+    LeafUser, Leafnodes, Listen, Logging, Monitoring, Operation, Remote, RemoteUrl, Settings, Socket,
+};
 use wires::Wires;
 
 /// Runs `natsd` until a signal stops it.
@@ -141,13 +147,24 @@ fn serve(source: Source) -> Result<(), String> {
         log.line(Tag::Warn, complaint);
     }
 
+    let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
+    let monitor = Monitor::new(&settings.monitoring, &settings.listen.host, reactor.now())
+        .map_err(|error| format!("monitoring: {error}"))?;
+    if let Some(address) = monitor.address() {
+        log.line(Tag::Info, format_args!("Starting http monitor on {address}"));
+    }
+
     let mut signs = Vec::new();
     if let Some(path) = &settings.listen.pid_file {
         signs.push(Sign::pid(path).map_err(at(path))?);
     }
     if let Some(folder) = &settings.listen.ports_file_dir {
         let url = |address: SocketAddr| format!("nats://{address}");
-        let services = [("nats", listen::reachable(address).into_iter().map(url).collect())];
+        let mut services = vec![("nats", listen::reachable(address).into_iter().map(url).collect())];
+        if let Some(address) = monitor.address() {
+            let url = |address: SocketAddr| format!("http://{address}");
+            services.push(("monitoring", listen::reachable(address).into_iter().map(url).collect()));
+        }
         signs.push(Sign::ports(folder, &program(), &services).map_err(at(folder))?);
     }
 
@@ -159,8 +176,7 @@ fn serve(source: Source) -> Result<(), String> {
         leaves.listen(index, address);
     }
     let wires = Wires::new(identity, log, door);
-    let mut server = Server::new(broker, wires, listeners, signals, source, leaves);
-    let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
+    let mut server = Server::new(broker, wires, listeners, signals, source, leaves, monitor);
     server.register(&mut reactor).map_err(|error| error.to_string())?;
     server.join_hubs(&mut reactor);
     server.log().line(Tag::Info, "Server is ready");

@@ -66,6 +66,7 @@ impl Server {
             self.close_what_ended(reactor);
         }
         self.reload_auth(reactor);
+        self.monitor.configured(reactor.now());
         self.wires.log.line(Tag::Info, "Reloaded server configuration");
     }
 }

@@ -13,6 +13,7 @@ use super::leaf::Leaves;
 use super::listen::Listener;
 use super::log::Log;
 use super::memory::Growing;
+use super::monitor::{self, Monitor, View};
 use super::reload::Source;
 use super::wires::Wires;
 use crate::reactor::{App, Key, Reactor, Ready};
@@ -30,6 +31,7 @@ pub(super) enum Token {
     Tokens,
     /// A hub that is not joined yet.
     Hub(usize),
+    Monitor(monitor::Source),
 }
 
 /// A running server.
@@ -50,6 +52,7 @@ pub(super) struct Server {
     /// The watch on tokens of accounts.
     pub(super) watch: Option<Key>,
     pub(super) leaves: Leaves,
+    pub(super) monitor: Monitor,
 }
 
 /// When the buffers that a burst has left are given back.
@@ -72,6 +75,7 @@ impl Server {
         signals: Signals,
         source: Source,
         leaves: Leaves,
+        monitor: Monitor,
     ) -> Self {
         let spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
         Self {
@@ -86,6 +90,7 @@ impl Server {
             lame_duck: None,
             watch: None,
             leaves,
+            monitor,
         }
     }
 
@@ -97,7 +102,7 @@ impl Server {
         reactor.add(&self.signals, Token::Signals, Ready::READ)?;
         reactor.add(&self.wires.door.hashed(), Token::Hashed, Ready::READ)?;
         self.watch_tokens(reactor);
-        Ok(())
+        self.monitor.register(reactor)
     }
 
     /// The log, for what is said after the end.
@@ -115,6 +120,24 @@ impl Server {
             self.decide(now, client, verdict);
         }
         progress
+    }
+
+    /// Tells about the server whoever asks over HTTP.
+    fn tell(&mut self, reactor: &mut Reactor<Token>, key: Key, source: monitor::Source) {
+        let mut view = View {
+            broker: &mut self.broker,
+            connections: &self.wires.connections,
+            identity: &self.wires.identity,
+            settings: &self.source.settings,
+            door: &self.wires.door,
+            now: reactor.now(),
+            zero: self.monitor.zero(),
+        };
+        self.monitor.ready(reactor, key, source, &mut view);
+        while let Some(client) = self.monitor.ask() {
+            self.drive(reactor.now(), Input::Ask { client });
+        }
+        self.close_what_ended(reactor);
     }
 
     /// How much memory waits for its next use.
@@ -142,6 +165,7 @@ impl App for Server {
             Token::Signals => self.signal(reactor, key),
             Token::Hashed => self.hashed(reactor, key),
             Token::Tokens => self.tokens_changed(reactor, key),
+            Token::Monitor(source) => self.tell(reactor, key, source),
         }
     }
 
@@ -153,6 +177,7 @@ impl App for Server {
         }
         self.close_lamely(reactor);
         self.leaf_deadlines(reactor);
+        self.monitor.tick(reactor);
         if self.trim.at.is_some_and(|at| at <= now) {
             self.trim.at = None;
             if !std::mem::replace(&mut self.trim.busy, false) {
@@ -174,10 +199,16 @@ impl App for Server {
 
     fn next_deadline(&self) -> Option<Instant> {
         let lame = self.lame_duck.as_ref().map(LameDuck::next);
-        [self.broker.next_deadline(), self.trim.at, lame, self.leaves.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.broker.next_deadline(),
+            self.trim.at,
+            lame,
+            self.leaves.next_deadline(),
+            self.monitor.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 

@@ -2,12 +2,14 @@
 
 use lunix_core::broker::{Action, ClientId, Control, Delivery, Reason};
 use lunix_proto::json::Str;
+use lunix_proto::nats::Connect;
 
 use super::auth::door::{Door, Verdict};
 use super::connection::Connection;
 use super::identity::Identity;
 use super::leaf::Said;
 use super::log::{Log, Tag};
+use super::monitor::About;
 
 /// All connections: what the broker's actions act upon.
 #[derive(Debug)]
@@ -102,6 +104,17 @@ impl Wires {
         {
             connection.dirty = true;
             self.dirty.push(index);
+        }
+    }
+
+    /// Keeps what a client says about itself in a `CONNECT`.
+    pub(super) fn meet(&mut self, index: u32, bytes: &[u8]) {
+        let json = bytes.iter().position(|&byte| byte == b'{').and_then(|at| bytes.get(at..));
+        let mut connect = Connect::default();
+        if let Some(connection) = self.connection(index)
+            && json.is_some_and(|json| connect.apply(json.trim_ascii_end()).is_ok())
+        {
+            connection.about = Some(Box::new(About::of(&connect)));
         }
     }
 

@@ -55,6 +55,11 @@ impl Accounts {
         AccountId::new(u32::try_from(at).unwrap_or(u32::MAX))
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (AccountId, &str)> {
+        (0..).zip(&self.0).map(|(index, account)| (AccountId::new(index), account.name.as_str()))
+    }
+
     /// What an account is called.
     pub(crate) fn name(&self, account: AccountId) -> &str {
         self.0.get(account.index() as usize).map_or("", |account| account.name.as_str())

@@ -136,6 +136,16 @@ impl Door {
         self.accounts.name(account)
     }
 
+    /// All accounts by number, and what they are called.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (AccountId, &str)> {
+        self.accounts.iter()
+    }
+
+    /// There are users who must say who they are.
+    pub(crate) fn has_users(&self) -> bool {
+        self.auth.is_configured()
+    }
+
     /// Clients are known by uid, on a UNIX socket or over TCP.
     fn asks_uid(&self, unix: bool) -> bool {
         match self.auth.identity.asked {

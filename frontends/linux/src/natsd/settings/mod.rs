@@ -14,6 +14,7 @@ mod leafnodes;
 mod limits;
 mod listen;
 mod logging;
+mod monitoring;
 mod operation;
 mod operator;
 mod permissions;
@@ -33,6 +34,7 @@ pub(super) use identity::{Asked, Identity};
 pub use leafnodes::{LeafUser, Leafnodes, Remote, RemoteUrl};
 pub use listen::{Listen, Socket};
 pub use logging::Logging;
+pub use monitoring::Monitoring;
 pub use operation::Operation;
 pub(super) use operator::{Operator, Resolver, Trusted};
 
@@ -45,6 +47,8 @@ pub struct Settings {
     pub logging: Logging,
     /// What clients may do.
     pub limits: Limits,
+    /// Where it tells about itself.
+    pub monitoring: Monitoring,
     /// How it runs and stops.
     pub operation: Operation,
     /// The hubs that it joins, and who may join it.
@@ -94,9 +98,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What nats-server has and natsd or this build has not, by flag.
-const ABSENT: [(&str, &str); 9] = [
-    ("http_port", "monitoring over HTTP: not in this build"),
-    ("https_port", "monitoring over HTTP: not in this build"),
+const ABSENT: [(&str, &str); 8] = [
+    ("https_port", "monitoring over HTTPS: not in this build"),
     ("tls", "TLS: not in this build"),
     ("tlsverify", "TLS: not in this build"),
     ("routes", "natsd has no clusters; it joins one as a leaf node"),
@@ -112,6 +115,7 @@ impl Default for Settings {
             listen: Listen::default(),
             logging: Logging::default(),
             limits: limits::of_this_machine(),
+            monitoring: Monitoring::default(),
             operation: Operation::default(),
             leafnodes: Leafnodes::default(),
             remarks: Vec::new(),
@@ -143,15 +147,24 @@ impl Settings {
         Ok(settings)
     }
 
-    fn subjects(&self) -> [&dyn Subject; 6] {
-        [&self.listen, &self.logging, &self.limits, &self.operation, &self.auth, &self.leafnodes]
+    fn subjects(&self) -> [&dyn Subject; 7] {
+        [
+            &self.listen,
+            &self.logging,
+            &self.limits,
+            &self.monitoring,
+            &self.operation,
+            &self.auth,
+            &self.leafnodes,
+        ]
     }
 
-    fn subjects_mut(&mut self) -> [&mut dyn Subject; 6] {
+    fn subjects_mut(&mut self) -> [&mut dyn Subject; 7] {
         [
             &mut self.listen,
             &mut self.logging,
             &mut self.limits,
+            &mut self.monitoring,
             &mut self.operation,
             &mut self.auth,
             &mut self.leafnodes,

@@ -1,0 +1,145 @@
+//! What natsd tells about itself: over HTTP as nats-server's monitoring does, and to `$SYS`.
+
+mod closed;
+mod connz;
+mod http;
+mod json;
+mod pages;
+mod process;
+pub mod query;
+mod report;
+mod subsz;
+mod varz;
+mod view;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use lunix_core::broker::{Broker, ClientId};
+use lunix_core::time::Instant;
+
+use super::listen::Listener;
+use super::memory::Growing;
+use super::server::Token;
+use super::settings::Monitoring;
+use crate::reactor::{Key, Reactor, monotonic};
+
+use closed::Closed;
+use http::Door;
+use view::Books;
+pub(super) use view::{About, View};
+
+/// What of the monitoring is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    Listener,
+    Visit(u32),
+}
+
+/// The monitoring of a server.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    books: Books,
+    door: Option<Door>,
+    address: Option<SocketAddr>,
+    /// The clock on the wall when the other one stood at zero.
+    zero: SystemTime,
+}
+
+impl Monitor {
+    /// Listens if it is told to; on `host` if it is not told where.
+    pub(super) fn new(settings: &Monitoring, host: &str, now: Instant) -> io::Result<Self> {
+        let mut monitor =
+            Self { books: Books::new(now, settings.closed), door: None, address: None, zero: zero() };
+        if let Some(port) = settings.port {
+            let host = settings.host.as_deref().unwrap_or(host);
+            let listener = Listener::tcp_socket(host, port)?;
+            monitor.address = listener.local_addr().ok();
+            monitor.door = Some(Door::new(listener, settings.base_path.clone()));
+        }
+        Ok(monitor)
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Watches what it has.
+    pub(super) fn register(&self, reactor: &mut Reactor<Token>) -> io::Result<()> {
+        self.door.as_ref().map_or(Ok(()), |door| door.register(reactor))
+    }
+
+    /// Goes on with what is ready. Afterwards [`Monitor::asks`] may have something to say.
+    pub(super) fn ready(
+        &mut self,
+        reactor: &mut Reactor<Token>,
+        key: Key,
+        source: Source,
+        view: &mut View<'_>,
+    ) {
+        let Some(door) = &mut self.door else { return };
+        match source {
+            Source::Listener => door.accept(reactor, key),
+            Source::Visit(index) => door.ready(reactor, index, view, &mut self.books),
+        }
+    }
+
+    /// The clock on the wall when the other one stood at zero. It stays the same until somebody sets that clock, so that
+    /// what happened once happened at one time.
+    pub(super) fn zero(&mut self) -> SystemTime {
+        let zero = zero();
+        let apart = zero.duration_since(self.zero).unwrap_or_else(|error| error.duration());
+        if apart > Duration::from_millis(5) {
+            self.zero = zero;
+        }
+        self.zero
+    }
+
+    /// A client that is to be asked for its round-trip time.
+    pub(super) fn ask(&mut self) -> Option<ClientId> {
+        self.books.asks.pop()
+    }
+
+    /// The time of [`Monitor::next_deadline`] may have come.
+    pub(super) fn tick(&mut self, reactor: &mut Reactor<Token>) {
+        if let Some(door) = &mut self.door
+            && door.next_deadline().is_some_and(|at| at <= reactor.now())
+        {
+            door.tick(reactor);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.door.as_ref()?.next_deadline()
+    }
+
+    /// The settings have been read again.
+    pub(super) fn configured(&mut self, now: Instant) {
+        self.books.configured = now;
+    }
+
+    /// Keeps what there is to be known of a connection that ends now. The broker must not have been told yet unless it
+    /// has closed it itself.
+    pub(super) fn closed(
+        &mut self,
+        broker: &mut Broker<Growing>,
+        client: ClientId,
+        about: Option<Box<About>>,
+        reason: &str,
+        now: Instant,
+    ) {
+        if let Some(status) = broker.client(client).or_else(|| broker.leaving(client)) {
+            self.books.count(&status, reason.starts_with("Slow Consumer"));
+            let user = status.user.and_then(|user| broker.memory().users.find(user));
+            let user = user.map_or("", |user| &user.name).into();
+            self.books.closed.push(Closed { status, about, user, stop: now, reason: reason.into() });
+        }
+    }
+}
+
+fn zero() -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(Duration::from_micros(monotonic().as_micros())).unwrap_or(now)
+}
