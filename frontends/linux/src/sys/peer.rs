@@ -317,6 +317,34 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_changed_hands() {
+        use rustix::net::{bind, connect, sockopt};
+
+        let Ok(diagnosis) = Diagnosis::open() else { return };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = listener.local_addr().unwrap();
+        let connect_from = |from: SocketAddr| {
+            let socket =
+                socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+            sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+            bind(&socket, &from).unwrap();
+            connect(&socket, &local).unwrap();
+            TcpStream::from(socket)
+        };
+        let first = connect_from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (accepted_first, peer) = listener.accept().unwrap();
+        assert_eq!(diagnosis.owner(&accepted_first, local, peer).unwrap(), me());
+        // Reset, so that the port is free at once.
+        sockopt::set_socket_linger(&first, Some(std::time::Duration::ZERO)).unwrap();
+        drop(first);
+        let _second = connect_from(peer);
+        let (accepted_second, same) = listener.accept().unwrap();
+        assert_eq!((same, diagnosis.owner(&accepted_second, local, peer).unwrap()), (peer, me()));
+        // There is an open socket with these addresses, and it is not the peer of the first connection.
+        assert_eq!(diagnosis.owner(&accepted_first, local, peer).unwrap(), None);
+    }
+
+    #[test]
     fn the_other_end_of_a_unix_socket() {
         let (a, _b) = UnixStream::pair().unwrap();
         let peer = UnixPeer::of(&a).unwrap();
