@@ -30,7 +30,7 @@ enum Kind {
     /// With a hub, which may have said its first `INFO`.
     Hub { remote: usize, greeted: bool },
     /// With a leaf node.
-    Leaf { nonce: String, local: bool },
+    Leaf { nonce: String, ours: bool },
 }
 
 impl Link {
@@ -38,8 +38,8 @@ impl Link {
         Self::new(Kind::Hub { remote, greeted: false })
     }
 
-    pub(super) fn leaf(nonce: String, local: bool) -> Self {
-        Self::new(Kind::Leaf { nonce, local })
+    pub(super) fn leaf(nonce: String, ours: bool) -> Self {
+        Self::new(Kind::Leaf { nonce, ours })
     }
 
     fn new(kind: Kind) -> Self {
@@ -184,7 +184,7 @@ impl Server {
     /// A leaf node said `CONNECT`.
     pub(super) fn leaf_said(&mut self, reactor: &mut Reactor<Token>, client: ClientId, json: &[u8]) {
         let Some(link) = self.leaves.links.get_mut(&client.index()) else { return };
-        let Kind::Leaf { local, .. } = link.kind else { return };
+        let Kind::Leaf { ours, .. } = link.kind else { return };
         let connect = match Connect::parse(json) {
             Ok(connect) => connect,
             Err(error) => return self.part(reactor, client, &format!("CONNECT: {error}")),
@@ -207,7 +207,7 @@ impl Server {
                 .queue(client, 128, |out| encode::err(out, text.as_bytes()).map_err(|full| full.needed));
             return self.part(reactor, client, text);
         }
-        if !self.may_join(&connect, local) {
+        if !self.may_join(&connect, ours) {
             let reason = Reason::Authentication;
             self.wires.log.line(Tag::Error, format_args!("Leafnode {name:?}: Authentication Failure"));
             self.drive(reactor.now(), Input::Refused { client, reason });
@@ -229,11 +229,12 @@ impl Server {
         self.join(reactor, client, rules, connect.is_hub, connect.isolate);
     }
 
-    /// Whether a leaf node's credentials are good. Without any to compare them to, only who is on this machine may join.
-    fn may_join(&self, connect: &Connect<'_>, local: bool) -> bool {
+    /// Whether a leaf node's credentials are good. Without any to compare them to, only who may do everything may
+    /// join: root and our own user, on this machine.
+    fn may_join(&self, connect: &Connect<'_>, ours: bool) -> bool {
         let users = &self.leaves.settings.users;
         if users.is_empty() {
-            return local;
+            return ours;
         }
         users.iter().any(|user| match &user.name {
             Some(name) => connect.user.eq_str(name) && same(connect.pass, &user.password),

@@ -6,6 +6,8 @@ mod rules;
 mod wires;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use lunix_core::broker::{ClientId, Input, Peer};
 use lunix_core::time::{Duration, Instant};
@@ -14,10 +16,19 @@ use super::log::Tag;
 use super::server::{Server, Token};
 use super::settings::Leafnodes;
 use crate::reactor::{Key, Reactor};
+use crate::sys::peer::Diagnosis;
 
 use handshake::Link;
 use remote::Remote;
 pub(super) use rules::Rulebook;
+
+/// Whether the other end belongs to a process of this machine that may do everything: root's, or of our own user.
+fn is_ours(socket: &OwnedFd, peer: Peer) -> bool {
+    let Peer::Tcp(peer) = peer else { return false };
+    let local = rustix::net::getsockname(socket).ok().and_then(|own| SocketAddr::try_from(own).ok());
+    let owner = local.and_then(|own| Diagnosis::open().ok()?.owner(socket, own, peer).ok()?);
+    owner.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
+}
 
 /// What a leaf node said of itself.
 #[derive(Debug)]
@@ -114,16 +125,12 @@ impl Server {
     pub(super) fn accept_leaf(
         &mut self,
         reactor: &mut Reactor<Token>,
-        socket: std::os::fd::OwnedFd,
+        socket: OwnedFd,
         peer: Peer,
         name: String,
     ) {
         remote::keep_alive(&socket);
-        let local = match peer {
-            Peer::Local => true,
-            Peer::Tcp(address) => address.ip().to_canonical().is_loopback(),
-        };
-        let link = Link::leaf(Leaves::nonce(), local);
+        let link = Link::leaf(Leaves::nonce(), is_ours(&socket, peer));
         if let Some(index) = self.place(reactor, socket, name) {
             self.leaves.links.insert(index, link);
             self.begin_leaf(reactor, index, peer);

@@ -17,7 +17,7 @@ pub struct Leafnodes {
     pub listen: Option<(String, u16)>,
     /// Where they reach it, if that is another address.
     pub advertise: Option<String>,
-    /// Who may join. Without any, whoever is on this machine.
+    /// Who may join. Without any, root and the server's own user on this machine.
     pub users: Vec<LeafUser>,
 }
 
