@@ -1,0 +1,524 @@
+//! natsd as a leaf node of nats-server, and the other way round, as clients of both see it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A folder that goes away.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("natsd-leaf-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server program.
+#[derive(Clone)]
+struct Program(PathBuf, &'static [&'static str]);
+
+impl Program {
+    fn natsd() -> Self {
+        Self(PathBuf::from(env!("CARGO_BIN_EXE_lunix")), &["natsd", "--socket", "none"])
+    }
+
+    /// nats-server: the one named by `$NATS_SERVER`, and the one in the path, as far as there are any.
+    fn nats_servers(test: &str) -> Vec<Self> {
+        let places = std::env::var_os("PATH").unwrap_or_default();
+        let in_path = std::env::split_paths(&places)
+            .chain([PathBuf::from("/usr/sbin")])
+            .map(|folder| folder.join("nats-server"))
+            .find(|program| program.is_file());
+        let named = std::env::var_os("NATS_SERVER").map(PathBuf::from);
+        let mut found: Vec<PathBuf> = named.into_iter().chain(in_path).collect();
+        found.dedup();
+        if found.is_empty() {
+            eprintln!("SKIPPED {test}: no nats-server in PATH and no $NATS_SERVER");
+        }
+        found.into_iter().map(|path| Self(path, &[])).collect()
+    }
+
+    fn serve(&self, config: &str) -> Server {
+        let (folder, port) = (Folder::new(), port());
+        let config = format!("host: 127.0.0.1\nport: {port}\n{config}\n");
+        fs::write(folder.0.join("server.conf"), config).unwrap();
+        let mut server = Server { program: self.clone(), folder, port, child: None, log: channel().1 };
+        server.start();
+        server
+    }
+}
+
+struct Server {
+    program: Program,
+    folder: Folder,
+    port: u16,
+    child: Option<Child>,
+    log: Receiver<String>,
+}
+
+impl Server {
+    fn start(&mut self) {
+        let mut child = Command::new(&self.program.0)
+            .args(self.program.1)
+            .arg("-c")
+            .arg(self.folder.0.join("server.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        self.child = Some(child);
+        self.log = log;
+        self.logged("Server is ready");
+    }
+
+    /// Waits for a line of the log.
+    fn logged(&self, text: &str) -> String {
+        let begin = Instant::now();
+        loop {
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no {text:?} in the log"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A client of lines.
+struct Client {
+    reader: BufReader<TcpStream>,
+    number: u32,
+    /// What came while something else was waited for.
+    aside: Vec<Got>,
+}
+
+/// A message as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Got {
+    subject: String,
+    sid: String,
+    reply: Option<String>,
+    body: String,
+}
+
+impl Client {
+    fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Self { reader: BufReader::new(stream), number: 0, aside: Vec::new() };
+        assert!(client.line().starts_with("INFO "));
+        client.say("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}");
+        client.flush();
+        client
+    }
+
+    fn say(&mut self, line: &str) {
+        self.reader.get_ref().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    }
+
+    fn publish(&mut self, subject: &str, reply: &str, body: &str) {
+        self.say(&format!("PUB {subject} {reply} {}\r\n{body}", body.len()));
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.reader.read_line(&mut line).unwrap() > 0, "the server closed");
+        line.trim_end().to_owned()
+    }
+
+    /// The next message, `None` where PONG comes first.
+    fn next(&mut self) -> Option<Got> {
+        loop {
+            let line = self.line();
+            let mut words: Vec<&str> = line.split(' ').collect();
+            match words[0] {
+                "PING" => self.say("PONG"),
+                "PONG" => return None,
+                "MSG" | "HMSG" => {
+                    let size: usize = words.pop().unwrap().parse().unwrap();
+                    let header: usize =
+                        if words[0] == "HMSG" { words.pop().unwrap().parse().unwrap() } else { 0 };
+                    let mut body = vec![0; size + 2];
+                    self.reader.read_exact(&mut body).unwrap();
+                    body.truncate(size);
+                    let body =
+                        String::from_utf8(body.split_off(if size == header { 0 } else { header })).unwrap();
+                    return Some(Got {
+                        subject: words[1].to_owned(),
+                        sid: words[2].to_owned(),
+                        reply: words.get(3).map(|reply| (*reply).to_owned()),
+                        body,
+                    });
+                }
+                "INFO" => {}
+                _ => panic!("{line}"),
+            }
+        }
+    }
+
+    fn message(&mut self) -> Got {
+        loop {
+            if let Some(got) = self.next() {
+                return got;
+            }
+        }
+    }
+
+    /// All messages that came before the server has done what was said.
+    fn flush(&mut self) -> Vec<Got> {
+        self.say("PING");
+        let mut all = std::mem::take(&mut self.aside);
+        all.extend(std::iter::from_fn(|| self.next()));
+        all
+    }
+
+    /// Asks, and asks again as long as nobody is there to answer.
+    fn ask(&mut self, subject: &str, body: &str) -> String {
+        let begin = Instant::now();
+        self.number += 1;
+        let (inbox, sid) = (format!("_INBOX.{}.{}", std::process::id(), self.number), 1000 + self.number);
+        self.say(&format!("SUB {inbox} {sid}"));
+        loop {
+            self.publish(subject, &inbox, body);
+            let mut got = self.message();
+            while got.sid != sid.to_string() {
+                self.aside.push(got);
+                got = self.message();
+            }
+            if !got.body.starts_with("NATS/1.0 503") {
+                self.say(&format!("UNSUB {sid}"));
+                return got.body;
+            }
+            assert!(begin.elapsed() < PATIENCE, "nobody answers {subject}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Answers `count` requests to `subject`, by their body and `name`.
+fn answer(server: &Server, subject: &str, name: &'static str) -> std::thread::JoinHandle<()> {
+    let mut client = server.connect();
+    client.say(&format!("SUB {subject} 1"));
+    client.flush();
+    std::thread::spawn(move || {
+        loop {
+            let got = client.message();
+            if got.body == "end" {
+                return;
+            }
+            let reply = got.reply.unwrap_or_default();
+            client.publish(&reply, "", &format!("{name} {}", got.body));
+        }
+    })
+}
+
+fn hub_config(port: u16, more: &str) -> String {
+    format!("server_name: hub\nleafnodes {{ listen: \"127.0.0.1:{port}\", {more} }}\n")
+}
+
+fn leaf_config(name: &str, port: u16, more: &str) -> String {
+    let url = format!("nats-leaf://127.0.0.1:{port}");
+    format!("server_name: {name}\nleafnodes {{ remotes: [ {{ urls: [\"{url}\"] {more} }} ] }}\n")
+}
+
+/// Hubs of all kinds with natsd as their leaf, and natsd as the hub of nats-server.
+fn pairs(test: &str, run: impl Fn(&mut Server, &mut Server)) {
+    let peers = Program::nats_servers(test);
+    let hubs = peers.iter().cloned().map(|hub| (hub, Program::natsd()));
+    let leaves = peers.iter().cloned().map(|leaf| (Program::natsd(), leaf));
+    for (hub, leaf) in hubs.chain(leaves).chain([(Program::natsd(), Program::natsd())]) {
+        eprintln!("{test}: {} at hub {}", leaf.0.display(), hub.0.display());
+        let port = port();
+        let mut hub = hub.serve(&hub_config(port, ""));
+        let mut leaf = leaf.serve(&leaf_config("edge", port, ""));
+        run(&mut hub, &mut leaf);
+    }
+}
+
+#[test]
+fn requests_and_messages_cross_in_both_directions() {
+    pairs("requests_and_messages_cross_in_both_directions", |hub, leaf| {
+        let (at_hub, at_leaf) = (answer(hub, "hub.*", "hub"), answer(leaf, "leaf.*", "leaf"));
+        let (mut h, mut l) = (hub.connect(), leaf.connect());
+        assert_eq!(h.ask("leaf.a", "one"), "leaf one");
+        assert_eq!(l.ask("hub.a", "two"), "hub two");
+
+        l.say("SUB wide.> 7");
+        l.flush();
+        // What is asked after it arrives after it, on each hop.
+        assert_eq!(h.ask("leaf.a", "three"), "leaf three");
+        let begin = Instant::now();
+        let got = loop {
+            h.publish("wide.and.far", "", "hello");
+            h.ask("leaf.a", "four");
+            if let Some(got) = l.flush().pop() {
+                break got;
+            }
+            assert!(begin.elapsed() < PATIENCE);
+        };
+        assert_eq!(
+            (got.subject.as_str(), got.sid.as_str(), got.body.as_str()),
+            ("wide.and.far", "7", "hello")
+        );
+        h.publish("leaf.a", "", "end");
+        l.publish("hub.a", "", "end");
+        at_hub.join().unwrap();
+        at_leaf.join().unwrap();
+
+        // Nobody is left, here or there.
+        let begin = Instant::now();
+        loop {
+            l.say("SUB none 9");
+            l.publish("hub.a", "none", "");
+            let answers = l.flush();
+            l.say("UNSUB 9");
+            if answers.iter().any(|got| got.body.starts_with("NATS/1.0 503")) {
+                break;
+            }
+            assert!(begin.elapsed() < PATIENCE);
+        }
+    });
+}
+
+#[test]
+fn a_queue_group_spans_both_sides_and_each_message_has_one_receiver() {
+    pairs("a_queue_group_spans_both_sides", |hub, leaf| {
+        let (mut h, mut l) = (hub.connect(), leaf.connect());
+        l.say("SUB work crew 1");
+        l.say("SUB work crew 2");
+        l.flush();
+        let done = answer(leaf, "sync", "leaf");
+        h.ask("sync", "");
+        for _ in 0..50 {
+            h.publish("work", "", "from hub");
+            l.publish("work", "", "from leaf");
+        }
+        let mut got = l.flush();
+        h.ask("sync", "");
+        got.extend(l.flush());
+        assert_eq!(got.len(), 100);
+
+        // Members at home come first.
+        h.say("SUB work crew 1");
+        h.flush();
+        for _ in 0..20 {
+            h.publish("work", "", "home");
+        }
+        let home = h.flush();
+        assert_eq!(home.iter().filter(|got| got.subject == "work").count(), 20);
+        h.ask("sync", "");
+        got = l.flush();
+        assert!(got.iter().all(|got| got.body != "home"));
+        h.publish("sync", "", "end");
+        done.join().unwrap();
+    });
+}
+
+#[test]
+fn key_value_of_the_hub_is_used_from_a_leafs_client() {
+    let test = "key_value_of_the_hub_is_used_from_a_leafs_client";
+    for program in Program::nats_servers(test) {
+        let port = port();
+        let store = Folder::new();
+        let config = format!(
+            "jetstream {{ store_dir: {:?} }}\ndefault_js_domain {{ $G: \"\" }}\n{}",
+            store.0.display().to_string(),
+            hub_config(port, "")
+        );
+        let hub = program.serve(&config);
+        let leaf = Program::natsd().serve(&leaf_config("edge", port, ""));
+        let mut client = leaf.connect();
+        let bucket = r#"{"name":"KV_b","subjects":["$KV.b.>"],"max_msgs_per_subject":1,"allow_direct":true,"storage":"memory"}"#;
+        let created = client.ask("$JS.API.STREAM.CREATE.KV_b", bucket);
+        assert!(created.contains("stream_create_response") && !created.contains("\"error\""), "{created}");
+        let put = client.ask("$KV.b.door", "open");
+        assert!(put.contains("\"stream\":\"KV_b\"") && put.contains("\"seq\":1"), "{put}");
+        let found = client.ask("$JS.API.STREAM.MSG.GET.KV_b", r#"{"last_by_subj":"$KV.b.door"}"#);
+        // "open" in base64.
+        assert!(found.contains("b3Blbg=="), "{found}");
+
+        // A consumer delivers to a subject of the leaf's client, and gets its acknowledgement.
+        client.say("SUB deliver.here 5");
+        client.flush();
+        let consumer = r#"{"stream_name":"KV_b","config":{"durable_name":"d","deliver_subject":"deliver.here","ack_policy":"explicit"}}"#;
+        let begin = Instant::now();
+        client.say("SUB answers 6");
+        client.publish("$JS.API.CONSUMER.DURABLE.CREATE.KV_b.d", "answers", consumer);
+        let (mut delivered, mut answered) = (None, false);
+        while delivered.is_none() || !answered {
+            let got = client.message();
+            match got.sid.as_str() {
+                "5" => delivered = Some(got),
+                _ => {
+                    assert!(!got.body.contains("\"error\""), "{}", got.body);
+                    answered = true;
+                }
+            }
+            assert!(begin.elapsed() < PATIENCE);
+        }
+        let delivered = delivered.unwrap();
+        assert_eq!((delivered.subject.as_str(), delivered.body.as_str()), ("$KV.b.door", "open"));
+        let ack = delivered.reply.unwrap();
+        assert!(ack.starts_with("$JS.ACK.KV_b.d.") && !ack.contains('@'), "{ack}");
+        assert_eq!(client.ask(&ack, "+ACK"), "");
+        drop(hub);
+    }
+}
+
+#[test]
+fn a_hub_that_was_killed_and_comes_back_has_its_leaf_again() {
+    let test = "a_hub_that_was_killed_and_comes_back_has_its_leaf_again";
+    pairs(test, |hub, leaf| {
+        let mut l = leaf.connect();
+        l.say("SUB news.* 1");
+        l.say("SUB jobs crew 2");
+        l.flush();
+        let done = answer(leaf, "sync", "leaf");
+        let mut times = Vec::new();
+        for round in 0..3 {
+            let mut h = hub.connect();
+            h.ask("sync", "");
+            h.publish("news.today", "", &format!("round {round}"));
+            h.publish("jobs", "", &format!("round {round}"));
+            h.ask("sync", "");
+            let mut bodies: Vec<String> =
+                l.flush().into_iter().map(|got| got.sid + " " + &got.body).collect();
+            bodies.sort();
+            assert_eq!(bodies, [format!("1 round {round}"), format!("2 round {round}")]);
+            hub.kill();
+            hub.start();
+            let begin = Instant::now();
+            let mut h = hub.connect();
+            h.ask("sync", "");
+            times.push(begin.elapsed());
+        }
+        eprintln!("{test}: after {times:?}");
+        let mut h = hub.connect();
+        h.publish("sync", "", "end");
+        done.join().unwrap();
+    });
+}
+
+#[test]
+fn two_leaves_meet_at_their_hub() {
+    let test = "two_leaves_meet_at_their_hub";
+    for program in Program::nats_servers(test).into_iter().chain([Program::natsd()]) {
+        let port = port();
+        let _hub = program.serve(&hub_config(port, ""));
+        let (one, two) = (
+            Program::natsd().serve(&leaf_config("one", port, "")),
+            Program::natsd().serve(&leaf_config("two", port, "")),
+        );
+        let done = answer(&two, "ask", "two");
+        let mut client = one.connect();
+        assert_eq!(client.ask("ask", "hello"), "two hello");
+        client.say("SUB > 1");
+        client.publish("ask", "", "end");
+        done.join().unwrap();
+        // It hears its own words once.
+        let heard = client.flush();
+        assert_eq!(heard.iter().filter(|got| got.subject == "ask" && got.body == "end").count(), 1);
+    }
+}
+
+#[test]
+fn credentials_and_rules() {
+    let test = "credentials_and_rules";
+    let authorization = "authorization { user: edge, password: secret }";
+    for program in Program::nats_servers(test).into_iter().chain([Program::natsd()]) {
+        let port = port();
+        let hub = program.serve(&hub_config(port, authorization));
+        let leaf = Program::natsd().serve(&leaf_config("edge", port, ""));
+        leaf.logged("Authorization Violation");
+        let url = format!("nats-leaf://edge:secret@127.0.0.1:{port}");
+        let rules = r#"deny_imports: "private.>", deny_exports: ["secret.>"]"#;
+        let config = format!("server_name: edge\nleafnodes {{ remotes: [ {{ url: \"{url}\", {rules} }} ] }}");
+        let leaf = Program::natsd().serve(&config);
+        let done = answer(&leaf, "sync", "leaf");
+        let (mut h, mut l) = (hub.connect(), leaf.connect());
+        for client in [&mut h, &mut l] {
+            client.say("SUB private.a 1");
+            client.say("SUB secret.a 2");
+            client.say("SUB > 3");
+            client.flush();
+        }
+        let back = answer(&hub, "back", "hub");
+        h.ask("sync", "");
+        l.ask("back", "");
+        h.publish("private.a", "", "from hub");
+        l.publish("secret.a", "", "from leaf");
+        h.ask("sync", "");
+        l.ask("back", "");
+        let secret = |got: &Got| got.subject.starts_with("secret") || got.subject.starts_with("private");
+        let (at_hub, at_leaf) = (h.flush(), l.flush());
+        assert!(at_hub.iter().filter(|got| secret(got)).all(|got| got.body == "from hub"), "{at_hub:?}");
+        assert!(at_leaf.iter().filter(|got| secret(got)).all(|got| got.body == "from leaf"), "{at_leaf:?}");
+        h.publish("sync", "", "end");
+        l.publish("back", "", "end");
+        done.join().unwrap();
+        back.join().unwrap();
+    }
+}
+
+#[test]
+fn a_client_at_the_leaf_port_and_a_leaf_at_the_client_port_are_told_so() {
+    let natsd = Program::natsd().serve(&hub_config(port(), ""));
+    let line = Path::new(&natsd.folder.0).join("server.conf");
+    let text = fs::read_to_string(line).unwrap();
+    let leaf_port: u16 = text.split("127.0.0.1:").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", leaf_port)).unwrap();
+    stream.write_all(b"CONNECT {\"lang\":\"c\"}\r\n").unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    assert!(said.contains("-ERR 'attempted to connect to leaf node port'"), "{said}");
+    let leaf = Program::natsd().serve(&leaf_config("edge", natsd.port, ""));
+    leaf.logged("that is not a port for leaf nodes");
+}
