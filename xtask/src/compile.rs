@@ -66,11 +66,16 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     if std == Std::Own {
         command.env("RUSTC_BOOTSTRAP", "1");
         command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
-        // Nothing unwinds: a panic says where it was and aborts. The tables would be an eighth of the program,
-        // relocations at its start another twelfth.
-        let flags = format!(
-            "target.{STATIC_TARGET}.rustflags=[\"-Cforce-unwind-tables=no\",\"-Crelocation-model=static\"]"
-        );
+        // Nothing unwinds, and a panic is an illegal instruction: its messages and what prints them would be a fifth
+        // of the program, the tables an eighth, relocations at its start a twelfth. The kernel logs where it was
+        // ("invalid opcode ip:"), and at that address it is in the same program with `--config profile.size.strip=false`.
+        let flags = [
+            "-Cforce-unwind-tables=no",
+            "-Crelocation-model=static",
+            "-Zunstable-options",
+            "-Cpanic=immediate-abort",
+        ];
+        let flags = format!("target.{STATIC_TARGET}.rustflags={flags:?}");
         command.args(["--config", &flags]);
     }
     let program = paths::target().join(STATIC_TARGET).join("size/lunix");
