@@ -21,9 +21,11 @@ mod vm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::differential::{Amount, Plan};
 use crate::vm::show::Scene;
 
 fn cli() -> Command {
@@ -73,6 +75,8 @@ fn cli() -> Command {
             number("seeds", "so many scripts [2000]").conflicts_with("minutes"),
             number("minutes", "scripts for so long"),
             number("seed", "of the first script, each next one has the next [1]"),
+            Arg::new("house").long("house").help("only with this configuration of theirs"),
+            switch("itself", "nats-server against itself: what the comparison gets wrong"),
         ]);
     let soak = Command::new("soak")
         .about("natsd among two thousand clients that live badly")
@@ -120,7 +124,14 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
         },
         Some(("differential", matches)) => {
             let number = |name: &str| matches.get_one::<u64>(name).copied();
-            return differential::run(number("seed"), number("seeds"), number("minutes"));
+            let amount = match number("minutes") {
+                Some(minutes) => Amount::Time(Duration::from_secs(60 * minutes)),
+                None => Amount::Seeds(number("seeds").unwrap_or(2000)),
+            };
+            let house =
+                matches.get_one::<String>("house").map(|name| differential::house(name)).transpose()?;
+            let plan = Plan { amount, seed: number("seed").unwrap_or(1), house };
+            return differential::run(matches.get_flag("itself"), plan);
         }
         Some(("soak", matches)) => {
             return soak::run(matches.get_one("minutes").copied().unwrap_or(1));

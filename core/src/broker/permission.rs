@@ -1,12 +1,15 @@
 //! What a user may do with a subject.
 
-use lunix_proto::nats::subject::{covers, matches, overlaps};
+use lunix_proto::nats::subject::{covers, is_pattern, matches, overlaps, tokens};
 
 use super::user::Subjects;
 
 impl Subjects<'_> {
     /// Whether one may publish to `subject`, whose wildcards are tokens like any others.
     pub(super) fn may_publish(&self, subject: &[u8]) -> bool {
+        if is_torn(subject) {
+            return self.allow.is_none();
+        }
         let is_in = |list: &str| patterns(list).any(|(pattern, _)| matches(pattern, subject));
         self.allow.is_none_or(is_in) && !is_in(self.deny)
     }
@@ -16,9 +19,14 @@ impl Subjects<'_> {
     /// If what is allowed of a subject is said for queue groups at all, that alone counts for them. In what is denied
     /// a wildcard matches any token of `pattern`, as in nats-server.
     pub(super) fn may_subscribe(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
+        if is_torn(pattern) {
+            return self.allow.is_none();
+        }
+        // What cannot be subscribed to is refused for that only if it could be allowed.
+        let includes = if is_pattern(pattern) { covers } else { matches };
         let allowed = self.allow.is_none_or(|allow| {
             let (mut plain, mut qualified, mut named) = (false, false, false);
-            for (_, group) in patterns(allow).filter(|(whole, _)| covers(whole, pattern)) {
+            for (_, group) in patterns(allow).filter(|(whole, _)| includes(whole, pattern)) {
                 match group {
                     None => plain = true,
                     Some(group) => {
@@ -49,6 +57,11 @@ impl Subjects<'_> {
     pub(super) fn is_all(&self) -> bool {
         self.allow.is_none() && self.deny.is_empty()
     }
+}
+
+/// No line is about what has an empty token.
+fn is_torn(subject: &[u8]) -> bool {
+    tokens(subject).any(<[u8]>::is_empty)
 }
 
 /// A queue group's name, as far as it is at hand.
@@ -104,9 +117,12 @@ mod tests {
             ("d", false),
             ("a.>", true),
             ("b", false),
+            ("a.", false),
+            ("b.y.", false),
         ] {
             assert_eq!(some.may_publish(subject.as_bytes()), may, "{subject}");
         }
+        assert!(subjects("*all*", "*.*").may_publish(b"a."));
         assert!(!subjects("", "").may_publish(b"a"));
         assert!(subjects("*all*", "b").may_publish(b"a"));
         assert!(!subjects("*all*", "b").may_publish(b"b"));
@@ -134,6 +150,10 @@ mod tests {
             ("d", None, true),
             ("d", Some("v1.a"), true),
             ("d", Some("v2.a"), false),
+            ("a.", None, false),
+            ("b..c", None, false),
+            ("b.>.c", None, true),
+            ("c.>.d", None, false),
         ] {
             let queue = queue.map(str::as_bytes);
             assert_eq!(some.may_subscribe(pattern.as_bytes(), queue), may, "{pattern} {queue:?}");

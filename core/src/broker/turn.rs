@@ -352,7 +352,10 @@ impl<'t, M: Memory> Turn<'t, M> {
             return self.leaf_received(client, leaf, bytes);
         }
         match slot.admission {
-            Admission::Known => {}
+            // Known without credentials, and it does not wait to say CONNECT: that counts as one.
+            Admission::Known => {
+                slot.connected |= self.broker.machine.limits.authenticate && !is_connect(bytes)
+            }
             Admission::Asked => {
                 self.progress = Progress::Waits;
                 return;

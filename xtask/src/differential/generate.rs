@@ -7,10 +7,11 @@ use super::known;
 use super::random::Random;
 use super::script::{CLIENTS, Op, Say, Script, Step};
 
-/// The script of a seed.
-pub(super) fn script(seed: u64) -> Script {
+/// The script of a seed, in a house of its own choice or in the one that is named.
+pub(super) fn script(seed: u64, house: Option<usize>) -> Script {
     let mut random = Random::new(seed);
-    let house = random.below(HOUSES.len());
+    let choice = random.below(HOUSES.len());
+    let house = house.unwrap_or(choice);
     let mut author =
         Author { random, house: &HOUSES[house], messages: 0, lonely: 0, clients: [Client::GONE; CLIENTS] };
     let mut steps = Vec::new();
@@ -35,10 +36,12 @@ struct Client {
     here: bool,
     /// It asked for headers, as far as is known here.
     headers: bool,
+    /// It has said who it is.
+    known: bool,
 }
 
 impl Client {
-    const GONE: Self = Self { here: false, headers: false };
+    const GONE: Self = Self { here: false, headers: false, known: false };
 }
 
 const TOKENS: &[&str] = &[
@@ -67,9 +70,11 @@ impl Author {
         if !self.clients[who].here {
             self.clients[who] = Client { here: true, ..Client::GONE };
             steps.push(Step::Open(who));
-            if self.random.percent(85) {
+            if self.random.percent(self.house.connects) {
                 let mut ops = vec![self.connect(who)];
-                ops.retain(|op| !known::is_deliberate(&op.bytes));
+                while ops.iter().any(|op| known::is_deliberate(&op.bytes)) {
+                    ops = vec![self.connect(who)];
+                }
                 steps.push(Step::Say(Say { who, ops, cuts: Vec::new(), last: false }));
             }
             return;
@@ -155,22 +160,47 @@ impl Author {
             ("version", "\"1.2.3\""),
             ("later", "{\"a\":[1,2,null]}"),
             ("tls_required", "false"),
-            ("user", "\"u\""),
-            ("pass", "\"p\""),
-            ("auth_token", "\"t\""),
             ("sig", "\"c2ln\""),
             ("nkey", "\"UABC\""),
             ("jwt", "\"e30\""),
             ("name", "null"),
         ] {
-            if self.random.percent(8) {
+            let whole = !self.clients[who].known || !matches!(key, "sig" | "nkey" | "jwt");
+            if whole && self.random.percent(8) {
                 add(key, value, self);
             }
+        }
+        if let Some(said) = self.credentials(who) {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(said);
         }
         json.push('}');
         let verb = self.verb("CONNECT");
         let blank = self.random.of(&[" ", " ", " ", " ", "  ", "\t", ""]);
         Op::new(self.line(&format!("{verb}{blank}{json}")))
+    }
+
+    /// Who a client says it is; of several times, always in the same way.
+    fn credentials(&mut self, who: usize) -> Option<&'static str> {
+        let credentials = self.house.credentials;
+        if !self.random.percent(if credentials.is_empty() { 8 } else { 95 }) {
+            return None;
+        }
+        if credentials.is_empty() {
+            return Some(self.random.of(&[
+                r#""user":"u""#,
+                r#""user":"u","pass":"p""#,
+                r#""auth_token":"t""#,
+            ]));
+        }
+        let known = std::mem::replace(&mut self.clients[who].known, true);
+        // Most are good, so that there is something to be refused for.
+        let most = if self.random.percent(85) { credentials.len().min(4) } else { credentials.len() };
+        let said = credentials[self.random.below(most)];
+        let whole = said.contains("pass") && said.contains("user") || said.contains("auth_token") && most < 6;
+        (!known || whole).then_some(said)
     }
 
     fn subscribe(&mut self) -> Op {
@@ -179,7 +209,7 @@ impl Author {
         let mut words = vec![self.verb("SUB"), subject];
         match self.random.below(10) {
             // `q` in the number of a subscription says that the choice of a member is the server's.
-            0..=2 => {
+            0..=2 if self.house.any_member => {
                 let group = self.random.of(&["A", "B"]);
                 let name = if group == "A" { "A" } else { "a-queue-group-longer-than-sixteen-bytes" };
                 words.extend([name.to_owned(), format!("q{group}{number}")]);
@@ -290,7 +320,8 @@ impl Author {
             0 => self.pattern(),
             1 => self.mistaken(),
             2 => self.edge(),
-            3..=8 => self.inbox(),
+            3..=8 if self.house.any_member => self.inbox(),
+            3..=12 if !self.house.any_member => self.asked_inbox(),
             _ => self.tokens(),
         }
     }
@@ -303,7 +334,11 @@ impl Author {
             2..=5 => return self.inbox(),
             _ => {}
         }
-        let mut pattern = String::from("%");
+        // Plays follow each other, so that even these hear only their own.
+        let mut pattern = String::from(self.random.of(&["%", "%", "%", "%", "%", "%", "%", "*", ">"]));
+        if pattern == ">" {
+            return pattern;
+        }
         for _ in 0..1 + self.random.below(3) {
             pattern.push('.');
             match self.random.below(10) {
@@ -346,8 +381,19 @@ impl Author {
         format!("%.inbox.{}", self.random.below(3))
     }
 
+    /// Where a request is answered, once: see `known::APART`.
+    fn own_inbox(&mut self) -> String {
+        format!("%.own.{}", self.messages)
+    }
+
+    /// Where one of the last requests is answered.
+    fn asked_inbox(&mut self) -> String {
+        format!("%.own.{}", (self.messages as usize + 1).saturating_sub(self.random.below(6)))
+    }
+
     fn reply(&mut self) -> Option<String> {
         Some(match self.random.below(20) {
+            0..=11 if !self.house.any_member => self.own_inbox(),
             0..=8 => self.inbox(),
             9 => self.random.of(&["_R_.%", "$JS.ACK.%", "_GR_.%", "_R_", "_INBOX.%", "$JS.API.%"]).to_owned(),
             10 => self.mistaken(),
@@ -377,7 +423,11 @@ impl Author {
         let mut bytes = self.operation(who).bytes;
         // A member that changes its number or its group could not be recognised.
         if bytes.windows(2).any(|pair| matches!(pair, b"qA" | b"qB")) {
-            bytes = self.connect(who).bytes;
+            bytes = self.publish().bytes;
+        }
+        // One that says who it is in part would be refused by one server only, see `known::APART`.
+        if self.clients[who].known && matches!(bytes.first(), Some(b'C' | b'c')) {
+            bytes = self.publish().bytes;
         }
         for _ in 0..1 + self.random.below(3) {
             let at = self.random.below(bytes.len().min(200));
@@ -501,7 +551,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_script() {
-        let said = |seed| script(seed).to_string();
+        let said = |seed| script(seed, None).to_string();
         assert_eq!(said(7), said(7));
         assert_ne!(said(7), said(8));
     }

@@ -19,17 +19,96 @@ pub(super) struct House {
     /// What the servers are told to allow, for scripts that go to the edge.
     pub(super) payload: usize,
     pub(super) control_line: usize,
+    /// What clients say about themselves in `CONNECT`, good and bad; the first ones often.
+    pub(super) credentials: &'static [&'static str],
+    /// In so many of a hundred cases a client says `CONNECT` first.
+    pub(super) connects: usize,
+    /// It does not matter afterwards which member of a queue group had a message.
+    pub(super) any_member: bool,
 }
 
+const USUAL: House = House {
+    name: "usual",
+    config: "",
+    payload: 1 << 20,
+    control_line: 4096,
+    credentials: &[],
+    any_member: true,
+};
+
 pub(super) static HOUSES: &[House] = &[
-    House { name: "usual", config: "", payload: 1 << 20, control_line: 4096 },
+    USUAL,
     House {
         name: "narrow",
         config: "max_payload: 64\nmax_control_line: 128\nmax_subscriptions: 4\n",
         payload: 64,
         control_line: 128,
+        ..USUAL
     },
-    House { name: "bare", config: "no_header_support: true\n", payload: 1 << 20, control_line: 4096 },
+    House { name: "bare", config: "no_header_support: true\n", ..USUAL },
+    House { name: "users", config: include_str!("users.conf"), credentials: USERS, ..USUAL },
+    House {
+        name: "responses",
+        config: include_str!("responses.conf"),
+        credentials: &[
+            r#""user":"free","pass":"f""#,
+            r#""user":"one","pass":"o""#,
+            r#""user":"two","pass":"t""#,
+            r#""user":"any","pass":"a""#,
+        ],
+        any_member: false,
+        ..USUAL
+    },
+    House {
+        name: "defaults",
+        config: include_str!("defaults.conf"),
+        credentials: &[
+            r#""user":"plain","pass":"p""#,
+            r#""user":"own","pass":"o""#,
+            r#""user":"guest","pass":"g""#,
+            r#""user":"nobody","pass":"n""#,
+            r#""lang":"none""#,
+        ],
+        connects: 100,
+        ..USUAL
+    },
+    House {
+        name: "token",
+        config: "authorization { token: secret }\n",
+        credentials: &[
+            r#""auth_token":"secret""#,
+            r#""auth_token":"secret""#,
+            r#""auth_token":"Secret""#,
+            r#""user":"secret""#,
+            r#""pass":"secret""#,
+        ],
+        ..USUAL
+    },
+    House {
+        name: "accounts",
+        config: include_str!("accounts.conf"),
+        credentials: &[
+            r#""user":"a1","pass":"a""#,
+            r#""user":"a2","pass":"a""#,
+            r#""user":"b1","pass":"b""#,
+            r#""user":"b2","pass":"b""#,
+            r#""user":"a1","pass":"b""#,
+        ],
+        ..USUAL
+    },
+];
+
+const USERS: &[&str] = &[
+    r#""user":"free","pass":"f""#,
+    r#""user":"talker","pass":"t""#,
+    r#""user":"listener","pass":"l""#,
+    r#""user":"denied","pass":"d""#,
+    r#""user":"queues","pass":"q""#,
+    r#""user":"mute","pass":"m""#,
+    r#""user":"free","pass":"wrong""#,
+    r#""user":"nobody","pass":"f""#,
+    r#""user":"free""#,
+    r#""auth_token":"f""#,
 ];
 
 /// The two servers of a house. Dropping it ends them.
@@ -47,8 +126,12 @@ pub(super) struct Running {
 }
 
 impl Pair {
-    pub(super) fn start(house: &House, natsd: &Path, nats_server: &Path) -> Result<Self> {
-        let ours = Running::start(house, Command::new(natsd).args(["--socket", "none"]))?;
+    /// Without natsd, two of nats-server.
+    pub(super) fn start(house: &House, natsd: Option<&Path>, nats_server: &Path) -> Result<Self> {
+        let ours = match natsd {
+            Some(natsd) => Running::start(house, Command::new(natsd).args(["--socket", "none"]))?,
+            None => Running::start(house, &mut Command::new(nats_server))?,
+        };
         let theirs = Running::start(house, &mut Command::new(nats_server))?;
         Ok(Self { servers: [ours, theirs] })
     }

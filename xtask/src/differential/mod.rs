@@ -23,12 +23,23 @@ use anyhow::{Context, Result, bail};
 use self::house::{HOUSES, Pair};
 use self::script::Script;
 use crate::peers;
+use crate::server::Natsd;
 
 /// How many scripts, or how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Amount {
     Seeds(u64),
     Time(Duration),
+}
+
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) amount: Amount,
+    /// Of the first script; each next one has the next.
+    pub(crate) seed: u64,
+    /// Only this one of the [`HOUSES`].
+    pub(crate) house: Option<usize>,
 }
 
 /// What a run found.
@@ -42,19 +53,20 @@ pub(crate) struct Findings {
 /// More are not looked for: they are likely to be one.
 const MOST_FINDINGS: usize = 5;
 
-/// Plays scripts from `seed` on; `natsd` is the program under its own name.
-pub(crate) fn compare(natsd: &Path, seed: u64, amount: Amount, progress: impl Fn(&str)) -> Result<Findings> {
+/// Plays scripts. `natsd` is the program under its own name; without it nats-server is compared
+/// with itself, which shows what the comparison gets wrong.
+pub(crate) fn compare(natsd: Option<&Path>, plan: Plan, progress: impl Fn(&str)) -> Result<Findings> {
     let nats_server = peers::nats_server()?;
-    let mut theatre = Theatre { natsd: natsd.to_owned(), nats_server, pairs: Vec::new(), plays: 0 };
+    let mut theatre = Theatre { natsd: natsd.map(Path::to_owned), nats_server, pairs: Vec::new(), plays: 0 };
     let begin = Instant::now();
     let mut findings = Findings { scripts: 0, time: Duration::ZERO, differences: Vec::new() };
     let mut said = begin;
-    let more = |findings: &Findings| match amount {
+    let more = |findings: &Findings| match plan.amount {
         Amount::Seeds(seeds) => findings.scripts < seeds,
         Amount::Time(time) => begin.elapsed() < time,
     };
     while more(&findings) && findings.differences.len() < MOST_FINDINGS {
-        let script = generate::script(seed.wrapping_add(findings.scripts));
+        let script = generate::script(plan.seed.wrapping_add(findings.scripts), plan.house);
         findings.scripts += 1;
         let difference = theatre.play(&script).with_context(|| format!("while playing {script}"))?;
         if !difference.is_empty() {
@@ -71,31 +83,36 @@ pub(crate) fn compare(natsd: &Path, seed: u64, amount: Amount, progress: impl Fn
     Ok(findings)
 }
 
+/// The place of a house among all.
+pub(crate) fn house(name: &str) -> Result<usize> {
+    HOUSES.iter().position(|house| house.name == name).with_context(|| {
+        let names: Vec<&str> = HOUSES.iter().map(|house| house.name).collect();
+        format!("no house {name}; there are {}", names.join(" "))
+    })
+}
+
 /// `cargo xtask differential`. True if there is no difference.
-pub(crate) fn run(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> Result<bool> {
-    let natsd = crate::server::Natsd::build()?;
-    let seed = seed.unwrap_or(1);
-    let amount = match minutes {
-        Some(minutes) => Amount::Time(Duration::from_secs(60 * minutes)),
-        None => Amount::Seeds(seeds.unwrap_or(2000)),
-    };
-    let findings = compare(natsd.program(), seed, amount, |line| println!("{line}"))?;
+pub(crate) fn run(itself: bool, plan: Plan) -> Result<bool> {
+    let natsd = if itself { None } else { Some(Natsd::build()?) };
+    let findings = compare(natsd.as_ref().map(Natsd::program), plan, |line| println!("{line}"))?;
     let seconds = findings.time.as_secs_f64();
     println!(
-        "{} scripts from seed {seed} in {seconds:.0} s ({:.0} an hour): {} differences",
+        "{} scripts from seed {} in {seconds:.0} s ({:.0} an hour): {} differences",
         findings.scripts,
+        plan.seed,
         findings.scripts as f64 / seconds * 3600.0,
         findings.differences.len()
     );
     for known in known::DELIBERATE {
         println!("left out: {}", known.why);
     }
+    known::APART.iter().for_each(|why| println!("left out: {why}"));
     Ok(findings.differences.is_empty())
 }
 
 /// The servers of all houses, each started when it is first needed.
 struct Theatre {
-    natsd: PathBuf,
+    natsd: Option<PathBuf>,
     nats_server: PathBuf,
     pairs: Vec<Option<Pair>>,
     plays: u32,
@@ -110,7 +127,9 @@ impl Theatre {
         let place = &mut self.pairs[script.house];
         let pair = match place {
             Some(pair) => pair,
-            None => place.insert(Pair::start(&HOUSES[script.house], &self.natsd, &self.nats_server)?),
+            None => {
+                place.insert(Pair::start(&HOUSES[script.house], self.natsd.as_deref(), &self.nats_server)?)
+            }
         };
         let difference = play::play(pair, script, self.plays)?;
         if pair.servers.iter_mut().any(house::Running::has_ended) {

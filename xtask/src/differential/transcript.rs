@@ -99,7 +99,7 @@ impl Transcript {
     pub(super) fn difference(ours: &Self, theirs: &Self, names: [&str; 2]) -> String {
         let mut out = String::new();
         for (index, (a, b)) in ours.clients.iter().zip(&theirs.clients).enumerate() {
-            if a == b {
+            if a == b || known::is_cut_short(a, b) || known::is_cut_short(b, a) {
                 continue;
             }
             let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
@@ -155,6 +155,9 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
                 continue;
             }
         };
+        if known::is_event(&message.subject) {
+            continue;
+        }
         if message.sid.starts_with(b"q") {
             // The header block is left out where the chosen member does not read them.
             let group = own(message.sid.get(..2).unwrap_or_default(), prefix);

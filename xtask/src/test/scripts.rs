@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::gate::{Form, Run};
-use crate::differential::{self, Amount};
+use crate::differential::{self, Amount, Plan};
 use crate::server::{Natsd, Server};
 use crate::{paths, peers, shell};
 
@@ -79,7 +79,8 @@ pub(super) fn differential(run: &mut Run) -> Result<()> {
         return Ok(());
     }
     let natsd = Natsd::build()?;
-    let findings = differential::compare(natsd.program(), 1, Amount::Seeds(SCRIPTS), |_| {})?;
+    let plan = Plan { amount: Amount::Seeds(SCRIPTS), seed: 1, house: None };
+    let findings = differential::compare(Some(natsd.program()), plan, |_| {})?;
     for difference in &findings.differences {
         run.fail("differential", difference);
     }

@@ -57,7 +57,7 @@ impl Wires {
             Action::Send { to, line } => {
                 let mut info = self.identity.info();
                 if let Control::Info(welcome) = line {
-                    info.auth_required = self.door.wants_credentials(to);
+                    info.auth_required = self.door.wants_credentials(to, welcome.connected);
                     info.nonce = Str::new(self.door.nonce(to));
                     info.remote_account = Str::new(self.door.account_name(welcome.account));
                 }

@@ -227,11 +227,12 @@ impl Door {
         nonce.and_then(|nonce| std::str::from_utf8(nonce).ok()).unwrap_or_default()
     }
 
-    /// Whether a client must say who it is.
-    pub(crate) fn wants_credentials(&self, client: ClientId) -> bool {
+    /// Whether a client must say who it is; once it has `connected`, whether such clients must in general.
+    pub(crate) fn wants_credentials(&self, client: ClientId, connected: bool) -> bool {
         match self.guest(client).and_then(|guest| guest.user) {
             Some((_, _, How::Uid(..) | How::Others)) => false,
-            Some((_, _, How::Configured)) | None => true,
+            Some((_, _, How::Configured)) => connected,
+            None => true,
         }
     }
 
@@ -254,6 +255,11 @@ impl Door {
         }
         if !connect.nkey.is_empty() && self.known.has_keys(&self.auth) {
             return self.ask_key(client, connect);
+        }
+        // Keys and tokens of kinds that are not configured are no credentials.
+        let none = connect.user.is_empty() && connect.pass.is_empty() && connect.auth_token.is_empty();
+        if none && let Some((user, _, how)) = guest.and_then(|guest| guest.user) {
+            return Verdict::Admit(user, how);
         }
         let named =
             (!connect.user.is_empty()).then(|| self.known.named.get(&connect.user.to_string())).flatten();
