@@ -15,7 +15,7 @@ fn all_mistakes_are_said_at_once() {
     folder.file("sub.conf", "write_deadline: soon\n");
     let text = "\
 listen: nowhere
-max_payload: lots
+ping_interval: lots
 include 'sub.conf'
   ping_max: 0
 gateway { name: x }
@@ -23,6 +23,7 @@ cluster { port: -1 }
 lame_duck_duration: 1s
 lame_duck_grace_period: 2s
 jetstream: enabled
+max_pending: 8KB
 server_tags: [a, [b]]
 prot: 1
 unset: $LUNIX_NO_SUCH_VARIABLE
@@ -35,16 +36,17 @@ unset: $LUNIX_NO_SUCH_VARIABLE
         said,
         "\
 c.conf:1:9: listen: expected HOST:PORT or PORT, found 'nowhere'
-c.conf:2:14: max_payload: expected a size from 0 to 1073741824 bytes, such as 64KB, found 'lots'
+c.conf:2:16: ping_interval: expected a duration from 10ms to 86400s, such as 30s, found 'lots'
 c.conf:4:13: ping_max: expected a whole number from 1 to 255, found '0'
 c.conf:5:9: gateway: natsd has no gateways; it joins a cluster as a leaf node
 c.conf:6:17: port: natsd has no clusters; it joins one as a leaf node
 c.conf:7:21: lame_duck_duration: expected at least lame_duck_grace_period (2s), found '1s'
 c.conf:9:12: jetstream: natsd has no JetStream; as a leaf node it reaches that of a cluster
-c.conf:10:18: server_tags: expected text, found a list
-c.conf:11:1: prot: unknown key, did you mean 'port'?
-c.conf:12:1: unset: unknown key
-c.conf:12:8: $LUNIX_NO_SUCH_VARIABLE: expected a variable that is set before, or in the environment
+c.conf:10:14: max_pending: expected at least max_payload (1048576), found '8KB'
+c.conf:11:18: server_tags: expected text, found a list
+c.conf:12:1: prot: unknown key, did you mean 'port'?
+c.conf:13:1: unset: unknown key
+c.conf:13:8: $LUNIX_NO_SUCH_VARIABLE: expected a variable that is set before, or in the environment
 sub.conf:1:17: write_deadline: expected a duration from 10ms to 3600s, such as 30s, found 'soon'
 "
     );

@@ -7,7 +7,7 @@ use lunix_core::broker::Limits;
 use super::facts::OrNone;
 use super::{Facts, Subject};
 use crate::cli::{Matches, UsageError};
-use crate::config::Section;
+use crate::config::{Section, Value};
 
 /// The limits if nobody says anything: what waits for slow clients may take a sixteenth of the memory, 4 MiB of 64.
 pub(super) fn of_this_machine() -> Limits {
@@ -20,13 +20,25 @@ pub(super) fn of_this_machine() -> Limits {
 
 impl Subject for Limits {
     fn configure(&mut self, file: &mut Section) {
-        for (keys, place, least) in [
-            (&["max_payload"][..], &mut self.payload, 0),
-            (&["max_control_line"], &mut self.control_line, 64),
-            (&["max_pending"], &mut self.pending, 4096),
-            (&["max_pending_all"], &mut self.pending_all, 4096),
+        let size = |value: &Value, least| value.size(least, 1 << 30);
+        let payload = file.take(&["max_payload"]);
+        let pending = file.take(&["max_pending"]);
+        self.payload = payload.as_ref().and_then(|value| size(value, 0)).unwrap_or(self.payload);
+        self.pending = pending.as_ref().and_then(|value| size(value, 4096)).unwrap_or(self.pending);
+        for (key, place, least) in [
+            ("max_control_line", &mut self.control_line, 64),
+            ("max_pending_all", &mut self.pending_all, 4096),
         ] {
-            *place = file.size(keys, least, 1 << 30).unwrap_or(*place);
+            *place = file.take(&[key]).and_then(|value| size(&value, least)).unwrap_or(*place);
+        }
+        match (pending, payload) {
+            (Some(_), Some(payload)) if self.payload > self.pending => {
+                payload.wrong(&format!("at most max_pending ({})", self.pending));
+            }
+            (Some(pending), None) if self.payload > self.pending => {
+                pending.wrong(&format!("at least max_payload ({})", self.payload));
+            }
+            _ => self.pending = self.pending.max(self.payload),
         }
         // Who allows one client more allows it to all of them.
         self.pending_all = self.pending_all.max(self.pending);

@@ -81,8 +81,6 @@ pub enum Error {
     Usage(UsageError),
     /// What is wrong with the configuration file.
     File(Mistakes),
-    /// Each is right, but not both together.
-    Together(String),
 }
 
 impl fmt::Display for Error {
@@ -90,7 +88,6 @@ impl fmt::Display for Error {
         match self {
             Self::Usage(error) => error.fmt(out),
             Self::File(mistakes) => mistakes.fmt(out),
-            Self::Together(line) => write!(out, "natsd: {line}"),
         }
     }
 }
@@ -139,11 +136,6 @@ impl Settings {
         settings.limits.authenticate = true;
         settings.limits.auth_timeout = settings.auth.authorization.timeout;
         settings.limits.leaves = settings.leafnodes.most();
-        let Limits { payload, pending, .. } = settings.limits;
-        if payload > pending {
-            let line = format!("max_payload: expected at most max_pending ({pending}), found {payload}");
-            return Err(Error::Together(line));
-        }
         Ok(settings)
     }
 
