@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use lunix_core::broker::{
-    Account, Action, Broker, Chunk, Client, ClientId, Found, Group, Input, Interest, Leaf, Limits, Memory,
-    Node, Peer, Progress, Reply, Subscription, Table, Tables,
+    Account, AccountId, Action, Border, Broker, Chunk, Client, ClientId, Found, Group, Input, Interest, Leaf,
+    Limits, Memory, Node, Peer, Permissions, Progress, Reason, Reply, Responses, Subjects, Subscription,
+    Table, Tables, User, UserId,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::nats::{Info, subject};
 
 /// Tables that are a little too small for all that the targets try.
 #[derive(Default)]
-struct Tight {
+pub(crate) struct Tight {
     nodes: Vec<Node>,
     subscriptions: Vec<Subscription>,
     groups: Vec<Group>,
@@ -24,6 +25,17 @@ struct Tight {
     leaves: Vec<Leaf>,
     interests: Vec<Interest>,
     most: usize,
+    /// Users by their number, which is their name, too.
+    pub(crate) users: Vec<User<'static>>,
+    /// By the account that they lead out of.
+    pub(crate) borders: &'static [(u32, Border<'static>)],
+}
+
+impl Tight {
+    /// Tables of at most `most` slots.
+    pub(crate) fn up_to(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
 }
 
 impl Memory for Tight {
@@ -57,6 +69,15 @@ impl Memory for Tight {
         }
     }
 
+    fn user(&self, user: UserId) -> Option<User<'_>> {
+        self.users.get(user.index() as usize).copied()
+    }
+
+    fn border(&self, account: AccountId, index: u32) -> Option<Border<'_>> {
+        let mut borders = self.borders.iter().filter(|(from, _)| *from == account.index());
+        borders.nth(index as usize).map(|(_, border)| *border)
+    }
+
     fn grow(&mut self, table: Table) -> bool {
         fn one<T>(slots: &mut Vec<T>, empty: T, most: usize) -> bool {
             let room = slots.len() < most;
@@ -82,25 +103,38 @@ impl Memory for Tight {
 }
 
 /// A broker with three connections, and what each of them got.
-struct Bench {
-    broker: Broker<Tight>,
+pub(crate) struct Bench {
+    pub(crate) broker: Broker<Tight>,
     now: Instant,
     unread: [Vec<u8>; 3],
-    got: [Vec<u8>; 3],
+    pub(crate) got: [Vec<u8>; 3],
     ended: [bool; 3],
+    /// How many users there are.
+    users: u32,
+    asked: Vec<(ClientId, Option<UserId>)>,
 }
 
 impl Bench {
-    fn new(most: usize, limits: Limits) -> Self {
-        let broker = Broker::new(Tight { most, ..Tight::default() }, limits, 7);
-        let now = Instant::from_micros(1);
-        let mut bench =
-            Self { broker, now, unread: Default::default(), got: Default::default(), ended: [true; 3] };
+    pub(crate) fn new(most: usize, limits: Limits) -> Self {
+        Self::with_memory(Tight { most, ..Tight::default() }, limits)
+    }
+
+    pub(crate) fn with_memory(memory: Tight, limits: Limits) -> Self {
+        let users = u32::try_from(memory.users.len()).unwrap();
+        let mut bench = Self {
+            users,
+            broker: Broker::new(memory, limits, 7),
+            now: Instant::from_micros(1),
+            unread: Default::default(),
+            got: Default::default(),
+            ended: [true; 3],
+            asked: Vec::new(),
+        };
         (0..3).for_each(|client| bench.open(client));
         bench
     }
 
-    fn open(&mut self, client: usize) {
+    pub(crate) fn open(&mut self, client: usize) {
         self.ended[client] = false;
         self.unread[client].clear();
         // One of them is on another machine, and is asked whether it is there.
@@ -108,7 +142,7 @@ impl Bench {
         self.input(Input::Opened { client: id(client), peer });
     }
 
-    fn receive(&mut self, client: usize, bytes: &[u8]) {
+    pub(crate) fn receive(&mut self, client: usize, bytes: &[u8]) {
         if self.ended[client] {
             return;
         }
@@ -127,7 +161,7 @@ impl Bench {
         }
     }
 
-    fn input(&mut self, input: Input<'_>) -> Progress {
+    pub(crate) fn input(&mut self, input: Input<'_>) -> Progress {
         let received = match input {
             Input::Received { bytes, .. } => bytes,
             _ => b"",
@@ -151,7 +185,12 @@ impl Bench {
                     self.got[to].extend_from_slice(&buffer[..written]);
                     self.got[to].extend_from_slice(delivery.body());
                 }
-                Action::Authenticate { .. } | Action::Request { .. } | Action::Leaf(_) => unreachable!(),
+                Action::Authenticate { client, connect } => {
+                    let users = 0..self.users;
+                    let name = connect.user.as_plain().and_then(|name| name.parse().ok());
+                    self.asked.push((client, name.filter(|name| users.contains(name)).map(UserId::new)));
+                }
+                Action::Request { .. } | Action::Leaf(_) => unreachable!(),
                 Action::Close { client, .. } => closed.push(client),
             }
         }
@@ -160,13 +199,19 @@ impl Bench {
             assert!(!std::mem::replace(&mut self.ended[client.index() as usize], true), "closed twice");
             self.input(Input::Closed { client });
         }
+        for (client, user) in std::mem::take(&mut self.asked) {
+            match user {
+                Some(user) => self.input(Input::Admitted { client, user }),
+                None => self.input(Input::Refused { client, reason: Reason::Authentication }),
+            };
+        }
         let limits = self.broker.limits();
         assert!(self.broker.statistics().pending <= limits.pending_all + 3 * 1024);
         progress
     }
 }
 
-fn id(client: usize) -> ClientId {
+pub(crate) fn id(client: usize) -> ClientId {
     ClientId::new(u32::try_from(client).unwrap())
 }
 
@@ -304,6 +349,20 @@ fn matches(pattern: &str, published: &str) -> bool {
     }
 }
 
+const ANYBODY: User<'static> = User::of(AccountId::GLOBAL);
+
+const NARROW: User<'static> = User {
+    permissions: Permissions {
+        publish: Subjects { allow: Some("a.>"), deny: "a.b" },
+        subscribe: Subjects { allow: Some("a.*\nb q"), deny: "a.c" },
+        responses: Some(Responses { max: 1, expires: Some(Duration::from_secs(60)) }),
+    },
+    subscriptions: Some(3),
+    payload: Some(16),
+    expires: Some(Instant::from_micros(100_000_000)),
+    ..ANYBODY
+};
+
 /// Three clients say anything, in pieces: nothing panics, nobody waits for more than the limits, and what one
 /// client alone is answered does not depend on the pieces.
 pub fn stream(data: &[u8]) {
@@ -315,7 +374,10 @@ pub fn stream(data: &[u8]) {
         pending_all: 3000,
         ..Limits::default()
     };
-    let mut bench = Bench::new(24, limits);
+    // Half of the time there are users: whoever says `CONNECT {"user":"0"}` or `"1"`.
+    let limits = Limits { authenticate: data.first().is_some_and(|first| first % 2 == 1), ..limits };
+    let users = || Tight { most: 24, users: vec![ANYBODY, NARROW], ..Tight::default() };
+    let mut bench = Bench::with_memory(users(), limits);
     let mut rest = data;
     while let [kind, len, tail @ ..] = rest {
         let (piece, tail) = tail.split_at(usize::from(*len).min(tail.len()));
@@ -340,9 +402,9 @@ pub fn stream(data: &[u8]) {
         }
     }
 
-    let mut whole = Bench::new(24, limits);
+    let mut whole = Bench::with_memory(users(), limits);
     whole.receive(0, data);
-    let mut bytewise = Bench::new(24, limits);
+    let mut bytewise = Bench::with_memory(users(), limits);
     data.iter().for_each(|byte| bytewise.receive(0, &[*byte]));
     assert_eq!(whole.got, bytewise.got);
     assert_eq!(whole.ended, bytewise.ended);

@@ -4,6 +4,7 @@
 //! `corpus/` on the stable compiler. To add a target `NAME`: a function in the module of its subject, a line in
 //! [`TARGETS`], three lines in `fuzz_targets/NAME.rs`, a `[[bin]]` in `Cargo.toml`, seeds in `corpus/NAME/`.
 
+pub mod accounts;
 pub mod broker;
 pub mod config;
 pub mod device;
@@ -20,6 +21,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("broker_accounts", accounts::ops),
     ("broker_stream", broker::stream),
     ("config_parse", config::parse),
     ("nkey_text", nkey::text),
