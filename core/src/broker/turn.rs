@@ -352,10 +352,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             return self.leaf_received(client, leaf, bytes);
         }
         match slot.admission {
-            // Known without credentials, and it does not wait to say CONNECT: that counts as one.
-            Admission::Known => {
-                slot.connected |= self.broker.machine.limits.authenticate && !is_connect(bytes)
-            }
+            Admission::Known => {}
             Admission::Asked => {
                 self.progress = Progress::Waits;
                 return;

@@ -33,6 +33,7 @@ const USUAL: House = House {
     payload: 1 << 20,
     control_line: 4096,
     credentials: &[],
+    connects: 85,
     any_member: true,
 };
 
