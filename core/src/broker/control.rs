@@ -173,6 +173,11 @@ impl Sid<'_> {
         self.text.len()
     }
 
+    /// All of it and its length, if it is short.
+    pub(super) fn short(&self) -> Option<(&[u8; 11], usize)> {
+        self.text.short()
+    }
+
     /// It has no bytes; clients cannot name a subscription so.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

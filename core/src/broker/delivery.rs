@@ -40,6 +40,69 @@ impl<'a> Delivery<'a> {
         head_len(subject, reply, self.sid.len(), self.header_len, self.body.len().saturating_sub(2))
     }
 
+    /// The length of head and body.
+    pub fn encoded_len(&self) -> usize {
+        self.head_len() + self.body.len()
+    }
+
+    /// Writes head and body. With [`Delivery::SLACK`] bytes more room than that takes it is faster; those are then
+    /// written to, too.
+    ///
+    /// # Errors
+    /// `out` is shorter than [`Delivery::encoded_len`].
+    #[inline]
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, Full> {
+        let head = match self.head_with_slack(out) {
+            Some(head) => head,
+            None => self.encode_head(out)?,
+        };
+        match out.get_mut(head..head + self.body.len()) {
+            Some(place) => {
+                place.copy_from_slice(self.body);
+                Ok(head + self.body.len())
+            }
+            None => Err(Full { needed: self.encoded_len() }),
+        }
+    }
+
+    /// What [`Delivery::encode`] likes to have behind the body.
+    pub const SLACK: usize = 16;
+
+    /// The head, in pieces of fixed length where these are short; `None` if it is not short, or there is no room.
+    #[inline]
+    fn head_with_slack(&self, out: &mut [u8]) -> Option<usize> {
+        const SHORT: usize = Delivery::SLACK;
+        let (sid, sid_len) = self.sid.short()?;
+        let size = self.body.len().saturating_sub(2);
+        if self.header_len > 0 || size > 9999 {
+            return None;
+        }
+        let (head, rest) = out.split_first_chunk_mut::<4>()?;
+        *head = *b"MSG ";
+        let mut at = self.subject.len();
+        rest.get_mut(..at)?.copy_from_slice(self.subject);
+        *rest.get_mut(at)? = b' ';
+        rest.get_mut(at + 1..)?.first_chunk_mut::<11>().map(|place| *place = *sid)?;
+        at += 1 + sid_len;
+        *rest.get_mut(at)? = b' ';
+        at += 1;
+        if let Some(reply) = self.reply {
+            rest.get_mut(at..at + reply.len())?.copy_from_slice(reply);
+            at += reply.len() + 1;
+            *rest.get_mut(at - 1)? = b' ';
+        }
+        let mut digits = [0; SHORT];
+        let (mut len, mut left) = (digits_of(size), size);
+        for digit in digits.get_mut(..len)?.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        digits.get_mut(len..len + 2)?.copy_from_slice(b"\r\n");
+        len += 2;
+        rest.get_mut(at..)?.first_chunk_mut::<SHORT>().map(|place| *place = digits)?;
+        Some(4 + at + len)
+    }
+
     /// Writes the head: `MSG subject sid [reply] size` CR LF, or `HMSG` with the header block's size before
     /// the whole size.
     ///
@@ -78,6 +141,11 @@ pub(super) fn head_len(
     let header = if header_len > 0 { digits(header_len) + 2 } else { 0 };
     // "MSG ", two blanks, CR LF.
     subject_len + sid_len + reply + header + digits(size) + 8
+}
+
+/// Decimal digits of a number up to 9999.
+fn digits_of(number: usize) -> usize {
+    1 + usize::from(number > 9) + usize::from(number > 99) + usize::from(number > 999)
 }
 
 /// Decimal digits of `number`.
@@ -173,6 +241,9 @@ impl<'o> Cut<'o> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::vec;
+
     use super::super::text::Text;
     use super::super::{Chunk, pool::Pool};
     use super::*;
@@ -189,6 +260,7 @@ mod tests {
                 (0, 10, Some(&b"r"[..]), "MSG s.t {} r 10\r\n"),
                 (12, 99, Some(b"r"), "HMSG s.t {} r 12 99\r\n"),
                 (12, 100, None, "HMSG s.t {} 12 100\r\n"),
+                (0, 100, None, "MSG s.t {} 100\r\n"),
             ] {
                 let delivery = Delivery {
                     to: ClientId::new(0),
@@ -205,6 +277,14 @@ mod tests {
                 assert_eq!(&out[..written], expected.as_bytes());
                 assert_eq!(delivery.head_len(), written);
                 assert_eq!(delivery.encode_head(&mut out[..written - 1]), Err(Full { needed: written }));
+                for slack in [0, 1, Delivery::SLACK] {
+                    let mut out = vec![1; delivery.encoded_len() + slack];
+                    assert_eq!(delivery.encode(&mut out), Ok(delivery.encoded_len()));
+                    assert_eq!(&out[..written], expected.as_bytes());
+                    assert_eq!(&out[written..delivery.encoded_len()], delivery.body());
+                }
+                let mut short = vec![1; delivery.encoded_len() - 1];
+                assert_eq!(delivery.encode(&mut short), Err(Full { needed: delivery.encoded_len() }));
             }
         }
     }

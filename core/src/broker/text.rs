@@ -94,6 +94,12 @@ impl<const N: usize> Text<N> {
         if self.len == LONG { self.long().1 as usize } else { usize::from(self.len) }
     }
 
+    /// The text with what follows it in its place, and its length; `None` if it is long.
+    #[inline]
+    pub(super) fn short(&self) -> Option<(&[u8; N], usize)> {
+        (self.len != LONG).then_some((&self.bytes, usize::from(self.len)))
+    }
+
     /// The text in pieces.
     pub(super) fn parts<'a>(&'a self, chunks: &'a [Chunk]) -> Parts<'a> {
         match self.bytes.get(..usize::from(self.len)) {

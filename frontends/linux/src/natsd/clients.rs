@@ -14,6 +14,9 @@ use crate::reactor::{Key, Reactor, Ready};
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 
+/// So many bytes of messages are written before more is read or carried out: one read may be a message to thousands.
+const QUEUED: usize = 8 << 20;
+
 impl Server {
     pub(super) fn accept(&mut self, reactor: &mut Reactor<Token>, key: Key, index: usize) {
         for _ in 0..ACCEPTS {
@@ -122,6 +125,9 @@ impl Server {
                         self.wires.meet(index, bytes.get(..len).unwrap_or(bytes));
                     }
                     done += len;
+                    if self.wires.queued > QUEUED {
+                        self.write_all(reactor);
+                    }
                     if !self.wires.said.is_empty() {
                         self.hear_leaves(reactor);
                     }
@@ -142,6 +148,14 @@ impl Server {
         }
         self.trim.busy = true;
         self.close_what_ended(reactor);
+    }
+
+    /// Writes what waits for everybody.
+    pub(super) fn write_all(&mut self, reactor: &mut Reactor<Token>) {
+        self.wires.queued = 0;
+        while let Some(index) = self.wires.dirty.pop() {
+            self.write(reactor, index);
+        }
     }
 
     /// Writes what waits for a connection, as far as it takes it, and tells the broker what is left.

@@ -3,10 +3,12 @@
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 
+use lunix_core::broker::Delivery;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
 use super::monitor::About;
+use super::output::{Output, Pool};
 use crate::reactor::Key;
 
 /// One client's socket. While nothing is under way it holds no buffers.
@@ -22,9 +24,7 @@ pub(super) struct Connection {
     unread: Vec<u8>,
     /// The length that `unread` has to reach.
     needed: usize,
-    output: Vec<u8>,
-    /// How much of `output` is written.
-    written: usize,
+    output: Output,
     /// It is on the list of those to be written to.
     pub(super) dirty: bool,
     /// The socket is full; the reactor will say when it is not.
@@ -46,6 +46,8 @@ pub(super) enum Read {
 
 /// The read buffer that all connections share.
 pub(super) const SHARED: usize = 64 << 10;
+/// How long it becomes for long messages.
+const LONGEST_SHARED: usize = 256 << 10;
 
 /// Bodies from this size on are written from where they lie, if nothing waits before them.
 const DIRECT: usize = 16 << 10;
@@ -59,8 +61,7 @@ impl Connection {
             about: None,
             unread: Vec::new(),
             needed: 0,
-            output: Vec::new(),
-            written: 0,
+            output: Output::default(),
             dirty: false,
             blocked: false,
             closed: false,
@@ -70,12 +71,13 @@ impl Connection {
     /// Reads once behind what is unread, into `shared` or, if the operation at hand is too long for that, into
     /// a buffer of its own. Answers that buffer; [`Connection::keep`] takes it back.
     pub(super) fn read(&mut self, shared: &mut Vec<u8>) -> (Vec<u8>, Read) {
-        let mut buffer = if self.needed <= SHARED {
+        let mut buffer = if self.needed <= LONGEST_SHARED {
             let mut buffer = std::mem::take(shared);
             buffer.clear();
-            buffer.reserve_exact(SHARED);
+            // Where messages are long there should be some of them in one read.
+            buffer.reserve_exact(if self.needed > SHARED / 2 { LONGEST_SHARED } else { SHARED });
             buffer.extend_from_slice(&self.unread);
-            self.unread = Vec::new();
+            self.unread.clear();
             buffer
         } else {
             let mut own = std::mem::take(&mut self.unread);
@@ -100,12 +102,16 @@ impl Connection {
     pub(super) fn keep(&mut self, mut buffer: Vec<u8>, done: usize, needed: usize, shared: &mut Vec<u8>) {
         let rest = buffer.get(done..).unwrap_or_default();
         self.needed = if rest.is_empty() { 0 } else { needed };
-        if done == 0 && self.needed > SHARED && shared.capacity() > 0 {
+        if done == 0 && self.needed > LONGEST_SHARED && shared.capacity() > 0 {
             // A long message in the midst of its arrival stays where it is.
             self.unread = buffer;
             return;
         }
-        self.unread = rest.to_vec();
+        if rest.is_empty() {
+            self.unread = Vec::new();
+        } else {
+            self.unread.extend_from_slice(rest);
+        }
         if shared.capacity() == 0 {
             buffer.clear();
             *shared = buffer;
@@ -120,81 +126,64 @@ impl Connection {
 
     /// Bytes that wait.
     pub(super) fn left(&self) -> usize {
-        self.output.len() - self.written
+        self.output.left()
     }
 
-    /// Queues a piece made by `encode`, which is told how much room it has and answers `Err` with how much it needs.
+    /// Queues a piece made by `encode`, which is told how much room it has, at least `guess`, and answers `Err` with how
+    /// much it needs.
+    #[inline]
     pub(super) fn push_with(
         &mut self,
-        pool: &mut Vec<Vec<u8>>,
+        pool: &mut Pool,
         guess: usize,
-        mut encode: impl FnMut(&mut [u8]) -> Result<usize, usize>,
+        encode: impl FnMut(&mut [u8]) -> Result<usize, usize>,
     ) {
-        self.prepare(pool);
-        let begin = self.output.len();
-        let mut room = guess;
-        loop {
-            self.output.resize(begin + room, 0);
-            match encode(self.output.get_mut(begin..).unwrap_or_default()) {
-                Ok(written) => return self.output.truncate(begin + written),
-                Err(needed) if needed > room => room = needed,
-                Err(_) => return self.output.truncate(begin),
-            }
-        }
+        self.output.put_with(pool, guess, encode);
     }
 
-    /// Queues bytes behind what [`Connection::push_with`] has queued. Long ones are written at once with all that
-    /// waits, if the socket takes them, so that they are not copied.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    /// Queues a message.
+    #[inline]
+    pub(super) fn push_message(&mut self, pool: &mut Pool, delivery: &Delivery<'_>) {
+        if delivery.body().len() >= DIRECT {
+            self.push_with(pool, delivery.head_len(), |out| {
+                delivery.encode_head(out).map_err(|full| full.needed)
+            });
+            return self.push(pool, delivery.body());
+        }
+        let needed = delivery.encoded_len() + Delivery::SLACK;
+        self.push_with(pool, needed, |out| delivery.encode(out).map_err(|full| full.needed));
+    }
+
+    /// Queues bytes. Long ones are written at once with all that waits, as far as the socket takes them, so that they
+    /// are not copied.
+    pub(super) fn push(&mut self, pool: &mut Pool, bytes: &[u8]) {
         let mut rest = bytes;
         if bytes.len() >= DIRECT && !self.blocked && self.left() < DIRECT {
-            let waiting = self.output.get(self.written..).unwrap_or_default();
+            let waiting = self.output.waiting();
             let pieces = [IoSlice::new(waiting), IoSlice::new(bytes)];
             // An error is seen again, and acted upon, when the rest is written.
             let taken = rustix::io::writev(&self.socket, &pieces).unwrap_or(0);
             let of_waiting = taken.min(waiting.len());
-            self.written += of_waiting;
+            self.output.written(of_waiting);
             rest = bytes.get(taken - of_waiting..).unwrap_or_default();
         }
-        self.output.extend_from_slice(rest);
-    }
-
-    fn prepare(&mut self, pool: &mut Vec<Vec<u8>>) {
-        if self.output.capacity() == 0
-            && let Some(buffer) = pool.pop()
-        {
-            self.output = buffer;
-        }
-        if self.written > 0 && self.written >= self.output.len() / 2 {
-            self.output.drain(..self.written);
-            self.written = 0;
-        }
+        self.output.put(pool, rest);
     }
 
     /// Writes what waits. `Ok(true)` if all of it is written; its buffer is then in `pool`.
     ///
     /// # Errors
     /// The peer is gone.
-    pub(super) fn write(&mut self, pool: &mut Vec<Vec<u8>>) -> io::Result<bool> {
-        while self.written < self.output.len() {
-            let waiting = self.output.get(self.written..).unwrap_or_default();
-            match rustix::io::write(&self.socket, waiting) {
-                Ok(taken) => self.written += taken,
+    pub(super) fn write(&mut self, pool: &mut Pool) -> io::Result<bool> {
+        while self.output.left() > 0 {
+            match rustix::io::write(&self.socket, self.output.waiting()) {
+                Ok(taken) => self.output.written(taken),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
-        self.written = 0;
-        let mut buffer = std::mem::take(&mut self.output);
-        buffer.clear();
-        if buffer.capacity() > 0 && buffer.capacity() <= POOLED && pool.len() < POOL {
-            pool.push(buffer);
-        }
+        self.output.release(pool);
         Ok(true)
     }
 }
-
-/// How many buffers are kept for the next output, and how long they may be.
-const POOL: usize = 64;
-const POOLED: usize = 256 << 10;

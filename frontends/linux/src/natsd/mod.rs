@@ -13,6 +13,7 @@ mod listen;
 mod log;
 mod memory;
 mod monitor;
+mod output;
 mod reload;
 mod server;
 mod settings;

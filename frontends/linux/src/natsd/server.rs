@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use lunix_core::broker::{Broker, Input, Progress};
+use lunix_core::broker::{Action, Broker, Input, Progress};
 use lunix_core::time::Instant;
 
 use super::connection::SHARED;
@@ -14,6 +14,7 @@ use super::listen::Listener;
 use super::log::Log;
 use super::memory::Growing;
 use super::monitor::{self, Monitor, View};
+use super::output::Pool;
 use super::reload::Source;
 use super::wires::Wires;
 use crate::reactor::{App, Key, Reactor, Ready};
@@ -113,7 +114,10 @@ impl Server {
     pub(super) fn drive(&mut self, now: Instant, input: Input<'_>) -> Progress {
         let mut turn = self.broker.handle(now, input);
         while let Some(action) = turn.poll() {
-            self.wires.act(action);
+            match action {
+                Action::Deliver(delivery) => self.wires.deliver(&delivery),
+                action => self.wires.act(action),
+            }
         }
         let progress = turn.progress();
         while let Some((client, verdict)) = self.wires.verdicts.pop() {
@@ -142,8 +146,7 @@ impl Server {
 
     /// How much memory waits for its next use.
     fn kept(&self) -> usize {
-        self.shared.capacity().saturating_sub(SHARED)
-            + self.wires.pool.iter().map(Vec::capacity).sum::<usize>()
+        self.shared.capacity().saturating_sub(SHARED) + self.wires.pool.bytes()
     }
 }
 
@@ -181,16 +184,14 @@ impl App for Server {
         if self.trim.at.is_some_and(|at| at <= now) {
             self.trim.at = None;
             if !std::mem::replace(&mut self.trim.busy, false) {
-                self.wires.pool = Vec::new();
+                self.wires.pool = Pool::default();
                 self.shared = Vec::new();
             }
         }
     }
 
     fn flush(&mut self, reactor: &mut Reactor<Token>) {
-        while let Some(index) = self.wires.dirty.pop() {
-            self.write(reactor, index);
-        }
+        self.write_all(reactor);
         self.close_what_ended(reactor);
         if self.trim.at.is_none() && self.kept() > TRIM_TO {
             self.trim.at = Some(reactor.now() + TRIM_AFTER);

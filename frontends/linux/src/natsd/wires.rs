@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::leaf::Said;
 use super::log::{Log, Tag};
 use super::monitor::About;
+use super::output::Pool;
 
 /// All connections: what the broker's actions act upon.
 #[derive(Debug)]
@@ -25,8 +26,10 @@ pub(super) struct Wires {
     /// Those to be written to at the end of the turn.
     pub(super) dirty: Vec<u32>,
     pub(super) closing: Vec<(ClientId, Reason)>,
-    /// Buffers for output, warm from their last use.
-    pub(super) pool: Vec<Vec<u8>>,
+    /// Buffers for output.
+    pub(super) pool: Pool,
+    /// Bytes of messages queued since all that is dirty was last written.
+    pub(super) queued: usize,
     /// What leaf nodes said of themselves since the last look.
     pub(super) said: Vec<(ClientId, Said)>,
 }
@@ -42,7 +45,8 @@ impl Wires {
             free: Vec::new(),
             dirty: Vec::new(),
             closing: Vec::new(),
-            pool: Vec::new(),
+            pool: Pool::default(),
+            queued: 0,
             said: Vec::new(),
         }
     }
@@ -83,17 +87,19 @@ impl Wires {
         }
     }
 
-    fn deliver(&mut self, delivery: &Delivery<'_>) {
+    #[inline]
+    pub(super) fn deliver(&mut self, delivery: &Delivery<'_>) {
         let index = delivery.to().index();
         let Some(Some(connection)) = self.connections.get_mut(index as usize) else { return };
         if connection.closed {
             return;
         }
-        connection.push_with(&mut self.pool, delivery.head_len(), |out| {
-            delivery.encode_head(out).map_err(|full| full.needed)
-        });
-        connection.push(delivery.body());
-        self.soil(index);
+        connection.push_message(&mut self.pool, delivery);
+        self.queued += delivery.body().len();
+        if !connection.dirty && !connection.blocked {
+            connection.dirty = true;
+            self.dirty.push(index);
+        }
     }
 
     /// Puts a connection on the list of those to be written to; a full one waits for the reactor.

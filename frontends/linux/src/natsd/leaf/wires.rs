@@ -42,7 +42,7 @@ impl Wires {
         connection.push_with(&mut self.pool, delivery.head_len(), |out| {
             delivery.encode_head(out).map_err(|full| full.needed)
         });
-        connection.push(delivery.body());
+        connection.push(&mut self.pool, delivery.body());
         self.soil(index);
     }
 }
