@@ -179,6 +179,51 @@ fn accounts_are_apart() {
     wait_for("room in the account", || (open("b").1 == "PONG").then_some(()));
 }
 
+#[test]
+fn accounts_export_and_import() {
+    let server = Server::start(
+        "accounts {
+            A {
+                users: [{ user: a, password: a }]
+                exports: [
+                    { stream: \"news.>\" }, { stream: secret, accounts: [C] }, { service: \"ask.*\", response: stream }
+                ]
+            }
+            B {
+                users: [{ user: b, password: b }]
+                imports: [
+                    { stream: { account: A, subject: \"news.*\" }, prefix: far }
+                    { stream: { account: A, subject: secret } }
+                    { service: { account: A, subject: \"ask.*\" }, to: \"question.$1\" }
+                ]
+            }
+            C { users: [{ user: c, password: c }], imports: [{ stream: { account: A, subject: secret }, to: s }] }
+         }",
+    );
+    let mut clients = ["a", "b", "c"].map(|name| {
+        let mut client = server.open();
+        assert_eq!(say_connect(&mut client, &json!({"user": name, "pass": name})), "PONG");
+        client
+    });
+    let [a, b, c] = &mut clients;
+    b.say("SUB far.news.* 1\nSUB secret 2\nSUB news.> 3\nSUB answer 4");
+    c.say("SUB > 1");
+    a.say("SUB ask.* 1");
+    [&mut *a, &mut *b, &mut *c].into_iter().for_each(Client::sync);
+    a.say("PUB news.x 1\n1\nPUB secret 1\n2\nPUB other 1\n3");
+    a.sync();
+    assert_eq!([b.line(), b.line()], ["MSG far.news.x 1 1", "1"]);
+    assert_eq!([c.line(), c.line()], ["MSG s 1 1", "2"]);
+    b.say("PUB question.why answer 1\n?");
+    let asked = a.line();
+    let reply = asked.split(' ').nth(3).unwrap();
+    assert!(asked.starts_with("MSG ask.why 1 _R_."), "{asked}");
+    assert_eq!(a.line(), "?");
+    a.say(&format!("PUB {reply} 1\n1\nPUB {reply} 1\n2"));
+    assert_eq!([b.line(), b.line(), b.line(), b.line()], ["MSG answer 4 1", "1", "MSG answer 4 1", "2"]);
+    [a, b, c].into_iter().for_each(Client::sync);
+}
+
 fn nonce(info: &str) -> String {
     let info: Value = serde_json::from_str(info.strip_prefix("INFO ").unwrap()).unwrap();
     info["nonce"].as_str().unwrap().to_owned()
@@ -363,6 +408,55 @@ fn what_tokens_permit() {
     let scoped = json!({"issuer_account": realm.account.public_key()});
     let scoped = token(&realm.scoped, &user, "user", scoped, &json!({}));
     assert_eq!(publish(&scoped), ["default.deny", "own.till.x"]);
+}
+
+#[test]
+fn accounts_of_tokens_export_and_import() {
+    let (realm, other) = (Realm::new(), Realm::new());
+    let exports = json!([
+        {"subject": "free.*", "type": "stream"},
+        {"subject": "bought.*", "type": "stream", "token_req": true},
+        {"subject": "ask", "type": "service"}
+    ]);
+    let shop = realm.account_token(&json!({"exports": exports}));
+    let activation = |subject: &str| {
+        let nats = json!({"subject": subject, "kind": "stream"});
+        token(&realm.account, &other.account, "activation", nats, &json!({}))
+    };
+    let from = realm.account.public_key();
+    let imports = json!([
+        {"account": from, "subject": "free.*", "type": "stream", "local_subject": "shop.$1"},
+        {"account": from, "subject": "bought.a", "type": "stream", "token": activation("bought.a")},
+        {"account": from, "subject": "bought.b", "type": "stream", "token": activation("bought.a")},
+        {"account": from, "subject": "bought.c", "type": "stream"},
+        {"account": from, "subject": "ask", "type": "service", "local_subject": "shop.ask"}
+    ]);
+    let limits = json!({"subs": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1, "leaf": -1});
+    let nats = json!({"limits": limits, "imports": imports});
+    let buyer = token(&realm.operator, &other.account, "account", nats, &json!({}));
+    let server = Server::start(&format!(
+        "operator: {}\nresolver: MEMORY\nresolver_preload {{ {from}: {shop}, {}: {buyer} }}",
+        realm.operator_token(),
+        other.account.public_key(),
+    ));
+    let user = KeyPair::new_user();
+    let enter = |realm: &Realm| {
+        let (client, said) = with_token(&server, &user, &realm.user_token(&user, &json!({}), &json!({})));
+        assert_eq!(said, "PONG");
+        client
+    };
+    let (mut seller, mut buyer) = (enter(&realm), enter(&other));
+    buyer.say("SUB > 1");
+    buyer.sync();
+    seller.say("SUB ask 1\nPUB free.x 1\n1\nPUB bought.a 1\n2\nPUB bought.b 1\n3\nPUB bought.c 1\n4");
+    seller.sync();
+    let heard = [buyer.line(), buyer.line(), buyer.line(), buyer.line()];
+    assert_eq!(heard, ["MSG shop.x 1 1", "1", "MSG bought.a 1 1", "2"]);
+    buyer.sync();
+    buyer.say("PUB shop.ask 0\n");
+    // Its own subscription hears it, too.
+    assert_eq!([buyer.line(), buyer.line()], ["MSG shop.ask 1 0", ""]);
+    assert_eq!(seller.line(), "MSG ask 1 0");
 }
 
 #[test]

@@ -55,7 +55,8 @@ impl Server {
     /// Tokens of accounts have changed: some clients have to go.
     pub(super) fn tokens_changed(&mut self, reactor: &mut Reactor<Token>, key: Key) {
         reactor.read_blocked(key);
-        for (client, reason) in self.wires.door.review() {
+        let users = &mut self.broker.memory_mut().users;
+        for (client, reason) in self.wires.door.review(users) {
             self.drive(reactor.now(), Input::Refused { client, reason });
         }
         self.close_what_ended(reactor);

@@ -1,8 +1,8 @@
 //! The broker's tables as vectors that grow by an eighth.
 
 use lunix_core::broker::{
-    Account, Chunk, Client, Found, Group, Interest, Leaf, Memory, Node, Reply, Subscription, Table, Tables,
-    User, UserId,
+    Account, AccountId, Border, Chunk, Client, Found, Group, Interest, Leaf, Memory, Node, Reply,
+    Subscription, Table, Tables, User, UserId,
 };
 
 use super::auth::users::Users;
@@ -47,6 +47,10 @@ impl Memory for Growing {
 
     fn user(&self, user: UserId) -> Option<User<'_>> {
         self.leaf_rules.user(user).or_else(|| self.users.of_broker(user))
+    }
+
+    fn border(&self, account: AccountId, index: u32) -> Option<Border<'_>> {
+        self.users.borders.find(account, index)
     }
 
     fn grow(&mut self, table: Table) -> bool {

@@ -1,6 +1,7 @@
 //! The accounts' names and numbers.
 
 use lunix_core::broker::AccountId;
+use lunix_proto::nkey::PublicKey;
 
 use crate::natsd::settings::{AccountLimits, Accounts as Settings};
 
@@ -58,6 +59,11 @@ impl Accounts {
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (AccountId, &str)> {
         (0..).zip(&self.0).map(|(index, account)| (AccountId::new(index), account.name.as_str()))
+    }
+
+    /// The number of an account that is known by its key.
+    pub(super) fn of_key(&mut self, key: &PublicKey, system: Option<PublicKey>) -> AccountId {
+        if system == Some(*key) { AccountId::SYSTEM } else { self.number(key.text().as_str()) }
     }
 
     /// What an account is called.

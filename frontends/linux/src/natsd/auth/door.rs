@@ -12,6 +12,7 @@ use lunix_proto::nats::Connect;
 use lunix_proto::nkey::base64;
 
 use super::accounts::Accounts;
+use super::borders::{Borders, Sheet};
 use super::grant::{ConnectionTypes, Permissions};
 use super::hasher::Hasher;
 use super::identity::{self, Rule};
@@ -79,6 +80,8 @@ pub(crate) struct Door {
     hasher: Hasher<(u32, u64)>,
     guests: Vec<Option<Guest>>,
     serial: u64,
+    /// That of the tokens that the borders are made of.
+    version: u64,
     /// The user that runs this server.
     owner: u32,
 }
@@ -111,6 +114,7 @@ impl Door {
             hasher: Hasher::new()?,
             guests: Vec::new(),
             serial: 0,
+            version: 0,
             owner: rustix::process::geteuid().as_raw(),
         })
     }
@@ -388,12 +392,9 @@ impl Door {
             Verdict::Admit(user, how) => Some(self.seat(client, user, how, users)),
             Verdict::Bearer(bearer) => {
                 let Bearer { stay, name, permissions, subscriptions, payload, rest } = *bearer;
+                self.redraw(users);
                 let trust = self.trust.as_mut()?;
-                let account = if trust.system() == Some(stay.account) {
-                    AccountId::SYSTEM
-                } else {
-                    self.accounts.number(stay.account.text().as_str())
-                };
+                let account = self.accounts.of_key(&stay.account, trust.system());
                 let most = trust.connections(&stay.account);
                 self.accounts.limit(account, most);
                 let expires = rest.map(|rest| now + rest);
@@ -408,6 +409,17 @@ impl Door {
                 users.release(user);
                 Some(seated)
             }
+        }
+    }
+
+    /// Draws the borders between the accounts of tokens anew, if a token has changed.
+    fn redraw(&mut self, users: &mut Users) {
+        let Self { trust: Some(trust), accounts, version, .. } = self else { return };
+        // To draw them, further tokens may be read.
+        while *version != trust.version() {
+            *version = trust.version();
+            let system = trust.system();
+            users.borders = Borders::between(&trust.sheets(|key| accounts.of_key(key, system)));
         }
     }
 
@@ -446,7 +458,7 @@ impl Door {
     }
 
     /// Tokens of accounts have changed: who may not stay.
-    pub(crate) fn review(&mut self) -> Vec<(ClientId, Reason)> {
+    pub(crate) fn review(&mut self, users: &mut Users) -> Vec<(ClientId, Reason)> {
         let Some(trust) = &mut self.trust else { return Vec::new() };
         trust.heard();
         let mut gone = Vec::new();
@@ -456,6 +468,7 @@ impl Door {
                 gone.push((ClientId::new(index), Reason::Revoked));
             }
         }
+        self.redraw(users);
         gone
     }
 
@@ -475,6 +488,8 @@ impl Door {
         let old_known = std::mem::replace(&mut self.known, Known::new(auth, &mut self.accounts, users));
         let old_auth = std::mem::replace(&mut self.auth, auth.clone());
         self.trust = trust;
+        self.version = 0;
+        self.redraw(users);
         let mut changes = Vec::new();
         for index in 0..self.guests.len() {
             let client = ClientId::new(u32::try_from(index).unwrap_or(u32::MAX));
@@ -515,6 +530,13 @@ impl Door {
 impl Known {
     fn new(auth: &Auth, accounts: &mut Accounts, users: &mut Users) -> Self {
         let numbers = accounts.numbers(&auth.accounts);
+        let sheets = auth.accounts.list.iter().zip(&numbers).map(|(settings, account)| Sheet {
+            account: *account,
+            name: settings.name.clone(),
+            exports: settings.exports.clone(),
+            imports: settings.imports.clone(),
+        });
+        users.borders = Borders::between(&sheets.collect::<Vec<_>>());
         let mut known = Self::default();
         for (at, user) in auth.users().enumerate() {
             let account = user.account.and_then(|at| numbers.get(at)).copied().unwrap_or(AccountId::GLOBAL);

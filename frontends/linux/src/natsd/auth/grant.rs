@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lunix_core::broker;
+
 /// What may be published and subscribed to. The default is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Permissions {
@@ -34,6 +36,11 @@ pub(crate) struct Responses {
 impl Responses {
     /// nats-server's, where nothing else is said.
     pub(crate) const USUAL: Self = Self { max: 1, expires: Some(Duration::from_secs(120)) };
+
+    /// The same in the broker's words.
+    pub(crate) fn of_broker(self) -> broker::Responses {
+        broker::Responses { max: self.max, expires: self.expires }
+    }
 }
 
 impl Permissions {

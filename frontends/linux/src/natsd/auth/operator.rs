@@ -5,12 +5,15 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use lunix_core::broker::AccountId;
 use lunix_proto::json::Str;
 use lunix_proto::nkey::PublicKey;
 use lunix_proto::nkey::claims::{self, Account, Body, Claims, List, SigningKey, User};
 
+use super::borders::Sheet;
 use super::grant::{ConnectionTypes, Permissions, Responses, Rule, push_line};
 use super::resolver::Accounts;
+use super::sharing::sheets;
 use super::template::{Values, fill};
 use super::times;
 use super::token::{self, Signed};
@@ -156,6 +159,16 @@ impl Trust {
         signer(&account, &stay.account, &stay.issuer, strict).ok_or("who signed it may not any more")?;
         let revoked = account.revocations.revoke(stay.user.text().as_str(), stay.issued_at);
         if revoked { Err("the token is revoked") } else { Ok(()) }
+    }
+
+    /// It is another one after every change of what accounts are.
+    pub(super) fn version(&self) -> u64 {
+        self.accounts.version()
+    }
+
+    /// What accounts give to and take from each other.
+    pub(super) fn sheets(&mut self, number: impl FnMut(&PublicKey) -> AccountId) -> Vec<Sheet> {
+        sheets(&mut self.accounts, number)
     }
 
     /// How many clients an account may have at the same time.

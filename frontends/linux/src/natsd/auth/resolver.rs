@@ -19,6 +19,8 @@ use crate::natsd::settings::Resolver;
 pub(super) struct Accounts {
     known: HashMap<PublicKey, Known>,
     folder: Option<Folder>,
+    /// It changes with every token that comes or goes.
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Accounts {
                 Some((*account, known))
             })
             .collect();
-        Ok(Self { known, folder })
+        Ok(Self { known, folder, version: 1 })
     }
 
     /// What becomes readable when a file of the folder changes.
@@ -72,6 +74,16 @@ impl Accounts {
         self.known.get(account).map(|known| &known.signed)
     }
 
+    /// The accounts whose tokens have been seen.
+    pub(super) fn known(&self) -> Vec<PublicKey> {
+        self.known.keys().copied().collect()
+    }
+
+    /// It is another one after every change.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Reads an account's file, if it has changed.
     fn refresh(&mut self, account: &PublicKey) {
         let Some(folder) = &self.folder else { return };
@@ -85,12 +97,14 @@ impl Accounts {
         let read = changed.and_then(|_| read(&path, account));
         match (read, self.known.get(account)) {
             (Some(signed), _) => {
+                self.version += 1;
                 self.known.insert(*account, Known { signed, changed });
             }
             // What was preloaded needs no file.
             (None, Some(Known { changed: None, .. }) | None) => {}
             // Without its file an account is none.
             (None, Some(_)) => {
+                self.version += 1;
                 self.known.remove(account);
             }
         }

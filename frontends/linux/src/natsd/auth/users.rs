@@ -1,8 +1,9 @@
 //! All whom the broker has been told of, by number.
 
-use lunix_core::broker::{AccountId, Permissions, Responses, Subjects, User, UserId};
+use lunix_core::broker::{AccountId, Permissions, Subjects, User, UserId};
 use lunix_core::time::Instant;
 
+use super::borders::Borders;
 use super::grant;
 
 /// Somebody who is, or may be, connected.
@@ -29,6 +30,8 @@ impl Entry {
 pub(crate) struct Users {
     slots: Vec<(Option<Entry>, u32)>,
     free: Vec<u32>,
+    /// What crosses from one account of theirs to another.
+    pub(crate) borders: Borders,
 }
 
 impl Users {
@@ -74,9 +77,7 @@ impl Users {
             permissions: Permissions {
                 publish: subjects(&permissions.publish),
                 subscribe: subjects(&permissions.subscribe),
-                responses: permissions
-                    .responses
-                    .map(|grant::Responses { max, expires }| Responses { max, expires }),
+                responses: permissions.responses.map(grant::Responses::of_broker),
             },
             subscriptions: *subscriptions,
             payload: *payload,

@@ -1,11 +1,14 @@
 //! Accounts, which share no subject that they do not export and import: `accounts { … }`.
 
+use std::time::Duration;
+
 use lunix_proto::nats::subject;
 use lunix_proto::nkey::{Kind, PublicKey};
 
 use super::authorization::{User, users};
 use super::permissions::permissions;
 use crate::config::{Section, Value};
+use crate::natsd::auth::grant::Responses;
 
 /// Accounts and their users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,6 +60,24 @@ pub(crate) struct Export {
     pub(crate) accounts: Option<Vec<String>>,
     /// Which token of the subject, from 1, must be the name of the importing account.
     pub(crate) token_position: Option<usize>,
+    /// Only to accounts whose import brings an activation.
+    pub(crate) needs_activation: bool,
+    /// How requests may be answered.
+    pub(crate) responses: Responses,
+}
+
+impl Export {
+    /// One that is for everybody; its subject is still to be said.
+    pub(crate) fn new(service: bool) -> Self {
+        Self {
+            service,
+            subject: String::new(),
+            accounts: None,
+            token_position: None,
+            needs_activation: false,
+            responses: Responses::USUAL,
+        }
+    }
 }
 
 /// What an account takes from another.
@@ -72,6 +93,8 @@ pub(crate) struct Import {
     pub(crate) to: Option<String>,
     /// What stands before the importer's pattern.
     pub(crate) prefix: Option<String>,
+    /// It brings an activation that the exporter has given.
+    pub(crate) activated: bool,
 }
 
 const RESERVED: [&str; 1] = ["$G"];
@@ -142,9 +165,6 @@ impl Accounts {
             ("msg_trace", "message tracing"),
             ("trace_dest", "message tracing"),
         ]);
-        for value in exports.iter().chain(&imports) {
-            value.note("not in this build");
-        }
         if let Some(account) = self.list.get_mut(number) {
             account.exports = exports.into_iter().filter_map(|value| export(value, named)).collect();
             account.imports = imports.into_iter().filter_map(|value| import(value, named)).collect();
@@ -189,12 +209,31 @@ fn export(value: Value, named: &mut Vec<(Value, String)>) -> Option<Export> {
     });
     let token_position =
         section.integer(&["account_token_position"], 1, 255).and_then(|at| usize::try_from(at).ok());
-    section.ignore(&["response", "response_type", "threshold", "response_threshold", "response_max_time"]);
-    section.ignore(&["response_time", "latency", "allow_trace"]);
+    let mut responses = Responses::USUAL;
+    if let Some(many) = section.take(&["response", "response_type"]).and_then(|value| {
+        value.parsed("single, stream or chunked", |text| match text.to_ascii_lowercase().as_str() {
+            "single" | "singleton" => Some(false),
+            "stream" | "chunk" | "chunked" => Some(true),
+            _ => None,
+        })
+    }) {
+        responses.max = if many { 0 } else { 1 };
+    }
+    let threshold = ["threshold", "response_threshold", "response_max_time", "response_time"];
+    if let Some(span) = section.duration(&threshold, Duration::from_millis(1), Duration::from_secs(86_400)) {
+        responses.expires = Some(span);
+    }
+    section.ignore(&["latency", "allow_trace"]);
     let export = match (stream, service) {
         (Some(value), None) | (None, Some(value)) => {
             let service = value.key().eq_ignore_ascii_case("service");
-            subject(&value).map(|subject| Export { service, subject, accounts, token_position })
+            subject(&value).map(|subject| Export {
+                subject,
+                accounts,
+                token_position,
+                responses,
+                ..Export::new(service)
+            })
         }
         _ => {
             section.note("expected either 'stream' or 'service'");
@@ -220,7 +259,14 @@ fn import(value: Value, named: &mut Vec<(Value, String)>) -> Option<Import> {
     let import = match (stream, service) {
         (Some(value), None) | (None, Some(value)) => {
             let service = value.key().eq_ignore_ascii_case("service");
-            source(value, named).map(|(account, subject)| Import { service, account, subject, to, prefix })
+            source(value, named).map(|(account, subject)| Import {
+                service,
+                account,
+                subject,
+                to,
+                prefix,
+                activated: false,
+            })
         }
         _ => {
             section.note("expected either 'stream' or 'service'");

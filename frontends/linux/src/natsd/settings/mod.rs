@@ -26,7 +26,7 @@ use lunix_core::broker::Limits;
 use crate::cli::{Matches, UsageError};
 use crate::config::{self, Mistake, Mistakes, Section};
 
-pub(super) use accounts::{AccountLimits, Accounts};
+pub(super) use accounts::{AccountLimits, Accounts, Export, Import};
 pub(super) use auth::Auth;
 pub(super) use authorization::Credential;
 pub(super) use facts::Facts;
