@@ -97,9 +97,11 @@ impl Model {
 
     fn may_subscribe(&self, client: usize, subject: &str, queue: Option<&str>) -> bool {
         let (_, _, _, allow, deny) = self.rules(client);
+        // What cannot be subscribed to is refused for that only if it could be allowed.
+        let includes = if is_pattern(subject.as_bytes()) { covers } else { matches };
         let allowed = allow.is_none_or(|allow| {
             let lines: Vec<(&str, Option<&str>)> =
-                lines(allow).filter(|(line, _)| covers(line, subject)).collect();
+                lines(allow).filter(|(line, _)| includes(line, subject)).collect();
             match queue {
                 Some(queue) if lines.iter().any(|(_, group)| group.is_some()) => {
                     lines.iter().any(|(_, group)| *group == Some(queue))

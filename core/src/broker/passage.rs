@@ -177,8 +177,7 @@ impl<'t> Passage<'t> {
         publish: Publish<'t>,
     ) -> Self {
         let Broker { memory, machine } = broker;
-        machine.statistics.in_messages += 1;
-        machine.statistics.in_bytes += publish.body.len() as u64;
+        machine.receive(&publish);
         let served = is_served(memory, account, publish.subject);
         let reply = publish.reply.map(|_| Words::Said);
         machine.hops.begin(Hop { account, reply, ..Hop::NOWHERE });
@@ -406,12 +405,17 @@ impl<M: Memory> Broker<M> {
 
     #[inline(never)]
     fn let_answer(&mut self, now: Instant, to: ClientId, passage: &Passage<'_>) {
-        let hop = self.machine.hops.here();
-        let mut copy = [0; Border::LONGEST];
-        let Some(words) = hop.reply else { return };
+        let Self { memory, machine } = self;
         let said = passage.shown.reply.unwrap_or_default();
-        if let Some(reply) = copied_words(&mut self.memory, words, said, &mut copy) {
-            self.machine.let_answer(&mut self.memory, now, to.index(), reply);
+        match machine.hops.here().reply {
+            Some(Words::Said) => machine.let_answer(memory, now, to.index(), said),
+            Some(words @ Words::Scratch { .. }) => {
+                let mut copy = [0; Border::LONGEST];
+                if let Some(reply) = copied_words(memory, words, said, &mut copy) {
+                    machine.let_answer(memory, now, to.index(), reply);
+                }
+            }
+            None => {}
         }
     }
 }
@@ -441,14 +445,37 @@ fn copied_words<'a>(
     Some(place)
 }
 
-#[inline(never)]
 fn withheld(memory: &mut impl Memory, hop: &Hop, publish: &Publish<'_>, found: Match) -> bool {
-    let mut copy = [0; Border::LONGEST];
-    copied(memory, hop, publish, &mut copy)
-        .is_none_or(|subject| is_withheld(memory, found.client, found.group, subject))
+    let Match { client, group, .. } = found;
+    with_subject(memory, hop, publish, |memory, subject| is_withheld(memory, client, group, subject))
+        .unwrap_or(true)
 }
 
-#[inline(never)]
+/// Asks something about the subject here, as text that does not lie in the tables; `None` if it is too long.
+#[inline]
+fn with_subject<M: Memory, R>(
+    memory: &mut M,
+    hop: &Hop,
+    publish: &Publish<'_>,
+    ask: impl FnOnce(&mut M, &[u8]) -> R,
+) -> Option<R> {
+    #[inline(never)]
+    fn abroad<M: Memory, R>(
+        memory: &mut M,
+        hop: &Hop,
+        publish: &Publish<'_>,
+        ask: impl FnOnce(&mut M, &[u8]) -> R,
+    ) -> Option<R> {
+        let mut copy = [0; Border::LONGEST];
+        let subject = copied(memory, hop, publish, &mut copy)?;
+        Some(ask(memory, subject))
+    }
+    match hop.subject {
+        Words::Said => Some(ask(memory, publish.subject)),
+        Words::Scratch { .. } => abroad(memory, hop, publish, ask),
+    }
+}
+
 fn may_relay(
     machine: &Machine,
     memory: &mut impl Memory,
@@ -456,15 +483,22 @@ fn may_relay(
     passage: &Passage<'_>,
     leaf: u32,
 ) -> bool {
-    let mut copy = [0; Border::LONGEST];
-    copied(memory, hop, &passage.publish, &mut copy)
-        .is_some_and(|subject| machine.may_relay(memory, passage.from, subject, leaf))
+    with_subject(memory, hop, &passage.publish, |memory, subject| {
+        machine.may_relay(memory, passage.from, subject, leaf)
+    })
+    .unwrap_or(false)
 }
 
 /// For how long an answer may be answered, if it wants that.
 const CONVERSATION: Responses = Responses { max: 0, expires: Some(Duration::from_secs(120)) };
 
 impl Machine {
+    /// Counts a message that came, whatever becomes of it.
+    pub(super) fn receive(&mut self, publish: &Publish<'_>) {
+        self.statistics.in_messages += 1;
+        self.statistics.in_bytes += publish.body.len() as u64;
+    }
+
     /// Goes over the next border that lets the message pass; answers whether there is one.
     #[inline(never)]
     fn cross(&mut self, memory: &mut impl Memory, now: Instant, publish: &Publish<'_>) -> bool {

@@ -443,12 +443,14 @@ impl<'t, M: Memory> Turn<'t, M> {
         let allowed = (!slot.rights.publish || self.may_publish(client, publish.subject))
             && !SERVERS_OWN.iter().any(|prefix| publish.subject.starts_with(prefix));
         if !allowed {
+            self.broker.machine.receive(&publish);
             return self.line(client, Control::Error(ErrorText::PublishViolation(publish.subject)));
         }
         if let Some(reply) = publish.reply
             && matches!(reply.first(), Some(b'_' | b'$'))
             && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
         {
+            self.broker.machine.receive(&publish);
             return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));
         }
         self.ok(client, wishes);

@@ -41,6 +41,51 @@ impl AccountId {
 }
 
 /// Somebody who may connect.
+///
+/// ```
+/// # use lunix_core::broker::*;
+/// # use lunix_core::time::Instant;
+/// /// A firmware's memory, in which everybody is this one user.
+/// struct Guests(Arrays<8, 4, 1, 1, 2>);
+///
+/// impl Memory for Guests {
+///     fn tables(&mut self) -> Tables<'_> {
+///         self.0.tables()
+///     }
+///
+///     fn user(&self, _: UserId) -> Option<User<'_>> {
+///         let publish = Subjects { allow: Some("door.*.knock\nlog.>"), deny: "log.system.>" };
+///         Some(User {
+///             permissions: Permissions { publish, ..Permissions::ALL },
+///             ..User::of(AccountId::GLOBAL)
+///         })
+///     }
+/// }
+///
+/// let limits = Limits { authenticate: true, ..Limits::default() };
+/// let mut broker = Broker::new(Guests(Arrays::EMPTY), limits, 0x5eed);
+/// let (now, client) = (Instant::from_micros(0), ClientId::new(0));
+/// let mut say = |input| {
+///     let mut turn = broker.handle(now, input);
+///     let mut asked = false;
+///     let mut errors = String::new();
+///     while let Some(action) = turn.poll() {
+///         match action {
+///             Action::Authenticate { connect, .. } => asked = connect.auth_token.eq_str("open sesame"),
+///             Action::Send { line: Control::Error(error), .. } => errors += &format!("{error:?}"),
+///             _ => {}
+///         }
+///     }
+///     (asked, errors)
+/// };
+/// say(Input::Opened { client, peer: Peer::Local });
+/// let bytes = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"auth_token\":\"open sesame\"}\r\n";
+/// assert!(say(Input::Received { client, bytes }).0);
+/// say(Input::Admitted { client, user: UserId::new(0) });
+/// assert_eq!(say(Input::Received { client, bytes: b"PUB door.front.knock 0\r\n\r\n" }).1, "");
+/// let (_, error) = say(Input::Received { client, bytes: b"PUB log.system.halt 0\r\n\r\n" });
+/// assert!(error.starts_with("PublishViolation"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User<'m> {
     /// Where its subjects are.
