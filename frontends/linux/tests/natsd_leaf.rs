@@ -160,6 +160,19 @@ impl Client {
         client
     }
 
+    /// A user whose password is the name.
+    fn connect_as(port: u16, user: &str) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Self { reader: BufReader::new(stream), number: 0, aside: Vec::new() };
+        assert!(client.line().starts_with("INFO "));
+        client.say(&format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true,\"user\":\"{user}\",\"pass\":\"{user}\"}}"
+        ));
+        client.flush();
+        client
+    }
+
     fn say(&mut self, line: &str) {
         self.reader.get_ref().write_all(format!("{line}\r\n").as_bytes()).unwrap();
     }
@@ -505,6 +518,42 @@ fn credentials_and_rules() {
         l.publish("back", "", "end");
         done.join().unwrap();
         back.join().unwrap();
+    }
+}
+
+#[test]
+fn an_account_joins_the_account_of_its_key() {
+    const SEED: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+    const KEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
+    fn echo(mut client: Client, subject: &str, name: &'static str) {
+        client.say(&format!("SUB {subject} 1"));
+        client.flush();
+        std::thread::spawn(move || {
+            loop {
+                let got = client.message();
+                client.publish(&got.reply.unwrap_or_default(), "", &format!("{name} {}", got.body));
+            }
+        });
+    }
+    for program in Program::nats_servers("an_account_joins_the_account_of_its_key") {
+        let leaves = port();
+        let accounts = format!(
+            "accounts {{ A {{ users: [ {{ nkey: {KEY} }}, {{ user: a, password: a }} ] }}\n\
+             B {{ users: [ {{ user: b, password: b }} ] }} }}\n"
+        );
+        let hub = program.serve(&format!("{accounts}{}", hub_config(leaves, "")));
+        let leaf = Program::natsd().serve(&format!(
+            "accounts {{ X {{ users: [ {{ user: x, password: x }} ] }}, Y {{ users: [ {{ user: y, password: y }} ] }} }}\n{}",
+            leaf_config("edge", leaves, &format!(", account: X, nkey: {SEED}"))
+        ));
+        leaf.logged("for account: X");
+        echo(Client::connect_as(hub.port, "a"), "ask", "a");
+        echo(Client::connect_as(hub.port, "b"), "ask", "b");
+        echo(Client::connect_as(leaf.port, "y"), "ask", "y");
+        let mut client = Client::connect_as(leaf.port, "x");
+        assert_eq!(client.ask("ask", "who"), "a who");
+        let mut other = Client::connect_as(leaf.port, "y");
+        assert_eq!(other.ask("ask", "who"), "y who");
     }
 }
 

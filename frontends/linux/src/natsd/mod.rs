@@ -48,7 +48,8 @@ pub use monitor::query;
 use reload::Source;
 use server::Server;
 pub use settings::{
-    LeafUser, Leafnodes, Listen, Logging, Monitoring, Operation, Remote, RemoteUrl, Settings, Socket,
+    LeafUser, Leafnodes, Listen, Logging, Monitoring, Operation, Remote, RemoteUrl, SeedText, Settings,
+    Socket,
 };
 use wires::Wires;
 

@@ -150,6 +150,11 @@ impl Door {
         self.auth.is_configured()
     }
 
+    /// The number of an account.
+    pub(crate) fn account(&mut self, name: &str) -> AccountId {
+        self.accounts.number(name)
+    }
+
     /// Clients are known by uid, on a UNIX socket or over TCP.
     fn asks_uid(&self, unix: bool) -> bool {
         match self.auth.identity.asked {

@@ -1,12 +1,13 @@
 //! How a leaf node and its hub become known to each other.
 
-use lunix_core::broker::{AccountId, ClientId, Input, LeafTerms, Reason};
+use lunix_core::broker::{ClientId, Input, LeafTerms, Reason};
 use lunix_core::time::Duration;
 use lunix_proto::json::Str;
 use lunix_proto::nats::leaf::{self, Connect, Info};
 use lunix_proto::nats::{Urls, encode};
 
 use super::rules::{Rulebook, Rules, listed};
+use super::sign::Signed;
 use crate::natsd::identity::LEVEL;
 use crate::natsd::log::Tag;
 use crate::natsd::server::{Server, Token};
@@ -57,7 +58,7 @@ impl Link {
 
 /// After what will go wrong again, if nobody does anything about it.
 const PENALTY: Duration = Duration::from_secs(30);
-/// The name of the only account that leaf nodes are bound to.
+/// The account of leaf nodes that are let in without credentials.
 const ACCOUNT: &str = "$G";
 
 impl Server {
@@ -74,7 +75,7 @@ impl Server {
             Ok(info) => info,
             Err(error) => return self.part(reactor, client, &format!("INFO: {error}")),
         };
-        let mut rules = Rules::of(AccountId::GLOBAL);
+        let mut rules = Rules::of(self.wires.door.account(&settings.account));
         rules.take.deny(settings.deny_imports.iter().map(String::as_str));
         rules.send.deny(settings.deny_exports.iter().map(String::as_str));
         for (side, given) in [(&mut rules.take, info.import), (&mut rules.send, info.export)] {
@@ -104,7 +105,11 @@ impl Server {
                 );
                 self.wires.log.line(Tag::Warn, line);
             }
-            self.say_connect(client, &settings, remote);
+            let nonce: String = info.nonce.chars().collect();
+            match Signed::new(&settings, &nonce) {
+                Ok(signed) => self.say_connect(client, &settings, remote, &signed),
+                Err(line) => return self.part(reactor, client, &line),
+            }
             if info.info_on_connect {
                 return;
             }
@@ -116,7 +121,7 @@ impl Server {
         }
     }
 
-    fn say_connect(&mut self, client: ClientId, settings: &Settings, remote: usize) {
+    fn say_connect(&mut self, client: ClientId, settings: &Settings, remote: usize, signed: &Signed) {
         let identity = &self.wires.identity;
         let (id, name) = (identity.id.clone(), identity.name.clone());
         let headers = identity.headers;
@@ -131,7 +136,10 @@ impl Server {
             cluster: if name.contains(' ') { Str::EMPTY } else { Str::new(&name) },
             headers,
             protocol: 1,
-            remote_account: Str::new(ACCOUNT),
+            remote_account: Str::new(&settings.account),
+            jwt: Str::new(&signed.jwt),
+            nkey: Str::new(&signed.nkey),
+            sig: Str::new(&signed.signature),
             is_hub: settings.hub,
             isolate: settings.isolated,
             deny_pub: Urls::new(&deny),
@@ -150,10 +158,10 @@ impl Server {
             return;
         };
         let nonce = nonce.clone();
-        self.say_info(client, &nonce, false);
+        self.say_info(client, &nonce, None);
     }
 
-    fn say_info(&mut self, client: ClientId, nonce: &str, joined: bool) {
+    fn say_info(&mut self, client: ClientId, nonce: &str, joined: Option<&str>) {
         let Some(number) = self.broker.client(client).map(|status| status.number) else { return };
         let identity = &self.wires.identity;
         let (id, name) = (identity.id.clone(), identity.name.clone());
@@ -174,8 +182,8 @@ impl Server {
             nonce: Str::new(nonce),
             leafnode_urls: Urls::new(&urls),
             info_on_connect: true,
-            connect_info: joined,
-            remote_account: if joined { Str::new(ACCOUNT) } else { Str::EMPTY },
+            connect_info: joined.is_some(),
+            remote_account: Str::new(joined.unwrap_or_default()),
             ..Info::default()
         };
         self.wires.queue(client, 512, |out| leaf::info(out, &info).map_err(|full| full.needed));
@@ -207,15 +215,16 @@ impl Server {
                 .queue(client, 128, |out| encode::err(out, text.as_bytes()).map_err(|full| full.needed));
             return self.part(reactor, client, text);
         }
-        if !self.may_join(&connect, ours) {
+        let Some(account) = self.admits(&connect, ours).map(str::to_owned) else {
             let reason = Reason::Authentication;
             self.wires.log.line(Tag::Error, format_args!("Leafnode {name:?}: Authentication Failure"));
             self.drive(reactor.now(), Input::Refused { client, reason });
             return self.close_what_ended(reactor);
-        }
+        };
+        let number = self.wires.door.account(&account);
         let twin = self.leaves.links.iter().find(|(index, link)| {
             **index != client.index()
-                && link.rules.is_some()
+                && link.rules.as_ref().is_some_and(|rules| rules.account == number)
                 && link.remote().is_none()
                 && link.name == name
                 && link.cluster == cluster
@@ -223,23 +232,24 @@ impl Server {
         if let Some(twin) = twin.map(|(index, _)| ClientId::new(*index)) {
             self.part(reactor, twin, "it has connected again");
         }
-        let mut rules = Rules::of(AccountId::GLOBAL);
+        let mut rules = Rules::of(number);
         rules.send.deny(listed(connect.deny_pub).iter().map(String::as_str));
-        self.say_info(client, "", true);
+        self.say_info(client, "", Some(&account));
         self.join(reactor, client, rules, connect.is_hub, connect.isolate);
     }
 
-    /// Whether a leaf node's credentials are good. Without any to compare them to, only who may do everything may
+    /// The account that a leaf node's credentials are good for. Without any to compare them to, only who may do everything may
     /// join: root and our own user, on this machine.
-    fn may_join(&self, connect: &Connect<'_>, ours: bool) -> bool {
+    fn admits(&self, connect: &Connect<'_>, ours: bool) -> Option<&str> {
         let users = &self.leaves.settings.users;
         if users.is_empty() {
-            return ours;
+            return ours.then_some(ACCOUNT);
         }
-        users.iter().any(|user| match &user.name {
+        let found = users.iter().find(|user| match &user.name {
             Some(name) => connect.user.eq_str(name) && same(connect.pass, &user.password),
             None => same(connect.auth_token, &user.password),
-        })
+        });
+        found.map(|user| user.account.as_str())
     }
 
     fn join(
@@ -255,6 +265,7 @@ impl Server {
         if link.rules.as_ref() == Some(&rules) {
             return;
         }
+        let account = rules.account;
         link.rules = Some(rules.clone());
         let (cluster, headers, name, remote) =
             (link.cluster.clone(), link.headers, link.name.clone(), link.remote());
@@ -266,10 +277,11 @@ impl Server {
         let terms = LeafTerms { user, is_hub, isolated, cluster: cluster.as_bytes(), headers };
         self.drive(reactor.now(), Input::LeafJoined { client, terms });
         if first {
+            let account = self.wires.door.account_name(account).to_owned();
             let role = if is_hub { "hub" } else { "leafnode" };
             self.wires.log.line(
                 Tag::Info,
-                format_args!("Leafnode connection created with {role} {name:?} for account: $G"),
+                format_args!("Leafnode connection created with {role} {name:?} for account: {account}"),
             );
         }
         self.close_what_ended(reactor);

@@ -3,6 +3,7 @@
 mod handshake;
 mod remote;
 mod rules;
+mod sign;
 mod wires;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,10 @@
 //! Leaf nodes: the hubs that this server joins, and who may join it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use lunix_proto::nkey::{Kind, Seed};
 
 use super::listen::host_port;
 use super::{Facts, Subject};
@@ -34,6 +37,12 @@ pub struct Remote {
     pub hub: bool,
     /// What the hub's other leaves want is not told.
     pub isolated: bool,
+    /// The account that is joined to the hub's.
+    pub account: String,
+    /// The file with a user's token and seed.
+    pub credentials: Option<PathBuf>,
+    /// A user's seed.
+    pub nkey: Option<SeedText>,
     /// About how long after a failure it is tried again.
     pub reconnect: Duration,
 }
@@ -70,6 +79,16 @@ impl fmt::Display for RemoteUrl {
     }
 }
 
+/// A secret key, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SeedText(pub String);
+
+impl fmt::Debug for SeedText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SeedText")
+    }
+}
+
 /// Who may join.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LeafUser {
@@ -77,6 +96,8 @@ pub struct LeafUser {
     pub name: Option<String>,
     /// The password or token.
     pub password: String,
+    /// The account that they are joined to.
+    pub account: String,
 }
 
 impl fmt::Debug for LeafUser {
@@ -87,6 +108,8 @@ impl fmt::Debug for LeafUser {
 
 /// nats-server's default port for leaf nodes.
 const PORT: u16 = 7422;
+/// The account of those who name none.
+const GLOBAL: &str = "$G";
 /// Shorter than nats-server's second: a hub that comes back is joined within one.
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -95,6 +118,14 @@ impl Leafnodes {
     pub(super) fn most(&self) -> u32 {
         let joining = if self.listen.is_some() { 1024 } else { 0 };
         u32::try_from(self.remotes.len()).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(joining)
+    }
+}
+
+impl Leafnodes {
+    /// The accounts that leaf nodes are bound to.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &str> {
+        let remotes = self.remotes.iter().map(|remote| remote.account.as_str());
+        remotes.chain(self.users.iter().map(|user| user.account.as_str())).filter(|name| *name != GLOBAL)
     }
 }
 
@@ -150,10 +181,11 @@ fn users(mut section: Section) -> Vec<LeafUser> {
         let name = section.text(&["user", "username"]);
         let password = section.text(&["password", "pass"]);
         let token = section.text(&["token"]);
-        section.ignore(&["account", "timeout"]);
+        let account = section.text(&["account"]).unwrap_or_else(|| GLOBAL.to_owned());
+        section.ignore(&["timeout"]);
         match (name, password, token) {
-            (Some(name), Some(password), None) => Some(LeafUser { name: Some(name), password }),
-            (None, None, Some(password)) => Some(LeafUser { name: None, password }),
+            (Some(name), Some(password), None) => Some(LeafUser { name: Some(name), password, account }),
+            (None, None, Some(password)) => Some(LeafUser { name: None, password, account }),
             (None, None, None) => None,
             _ => {
                 section.note("expected user and password, or token");
@@ -185,15 +217,14 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
         .iter()
         .filter_map(|value| value.parsed("nats-leaf://[USER:PASSWORD@]HOST[:PORT]", url))
         .collect();
-    if let Some(account) = section.take(&["account", "local", "local_account"]) {
-        account
-            .parsed("$G, the only account for leaf nodes in this build", |name| (name == "$G").then_some(()));
-    }
     let remote = Remote {
         urls,
         deny_imports: texts(section.list(&["deny_imports", "deny_import"])),
         deny_exports: texts(section.list(&["deny_exports", "deny_export"])),
         hub: section.truth(&["hub"]).unwrap_or(false),
+        account: section.text(&["account", "local", "local_account"]).unwrap_or_else(|| GLOBAL.to_owned()),
+        credentials: section.path(&["credentials", "creds"]),
+        nkey: section.take(&["nkey", "seed"]).and_then(|value| value.parsed("a user's seed", seed)),
         isolated: section.truth(&["request_isolation", "isolate"]).unwrap_or(false),
         reconnect: section
             .take(&["reconnect", "reconnect_delay", "reconnect_interval"])
@@ -202,8 +233,6 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
     };
     section.absent(&[
         ("tls", "TLS for leaf nodes in this build"),
-        ("credentials", "credentials for leaf nodes in this build"),
-        ("nkey", "nkeys for leaf nodes in this build"),
         ("ws_compression", "WebSocket for leaf nodes"),
     ]);
     section.ignore(&[
@@ -238,6 +267,12 @@ fn url(text: &str) -> Option<RemoteUrl> {
         Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
     };
     (!host.is_empty() && port > 0).then(|| RemoteUrl { host: host.to_owned(), port, user, password })
+}
+
+/// `SU…`
+fn seed(text: &str) -> Option<SeedText> {
+    let seed = Seed::parse(text).ok()?;
+    (seed.kind == Kind::User).then(|| SeedText(text.to_owned()))
 }
 
 /// Text with `%XX` in it.

@@ -31,7 +31,7 @@ pub(super) use auth::Auth;
 pub(super) use authorization::Credential;
 pub(super) use facts::Facts;
 pub(super) use identity::{Asked, Identity};
-pub use leafnodes::{LeafUser, Leafnodes, Remote, RemoteUrl};
+pub use leafnodes::{LeafUser, Leafnodes, Remote, RemoteUrl, SeedText};
 pub use listen::{Listen, Socket};
 pub use logging::Logging;
 pub use monitoring::Monitoring;
@@ -166,6 +166,13 @@ impl Settings {
     fn configure(&mut self, mut file: Section) -> Result<(), Mistakes> {
         for subject in self.subjects_mut() {
             subject.configure(&mut file);
+        }
+        let known = |name: &str| {
+            !self.auth.operator.trusted.is_empty()
+                || self.auth.accounts.list.iter().any(|account| account.name == name)
+        };
+        for name in self.leafnodes.accounts().filter(|name| !known(name)) {
+            file.note(format_args!("leafnodes: there is no account '{name}'"));
         }
         self.remarks = file.finish()?;
         Ok(())
