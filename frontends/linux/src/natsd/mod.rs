@@ -5,6 +5,7 @@ mod auth;
 mod clients;
 mod command;
 mod connection;
+mod embedded;
 mod files;
 mod identity;
 mod lame_duck;
@@ -18,40 +19,28 @@ mod reload;
 mod server;
 mod settings;
 mod signal;
+mod start;
 mod utc;
 mod wires;
 
 use std::ffi::OsString;
-use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 
-use lunix_core::broker::Broker;
 use rustix::process::{Resource, Rlimit};
 
 use crate::cli::Matches;
 use crate::notify;
-use crate::reactor::Reactor;
 use crate::sys::signals::Signals;
 
-use auth::door::Door;
 pub use command::COMMAND;
-use files::Sign;
-use identity::{Identity, LEVEL};
-use leaf::Leaves;
-use listen::Listener;
-use log::{Log, Tag};
-use memory::Growing;
-use monitor::Monitor;
+pub use embedded::Server;
 pub use monitor::query;
 use reload::Source;
-use server::Server;
 pub use settings::{
     LeafUser, Leafnodes, Listen, Logging, Monitoring, Operation, Remote, RemoteUrl, SeedText, Settings,
     Socket,
 };
-use wires::Wires;
+use start::Started;
 
 /// Runs `natsd` until a signal stops it.
 pub fn run(matches: &Matches) -> ExitCode {
@@ -81,159 +70,17 @@ pub fn run(matches: &Matches) -> ExitCode {
 }
 
 fn serve(source: Source) -> Result<(), String> {
-    let settings = &source.settings;
     // A connection is a descriptor, and the usual limit of 1024 is there for programs that use select(2).
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let log_path = settings.logging.file.as_deref();
-    let log = Log::new(&settings.logging).map_err(at(log_path.unwrap_or(Path::new("stderr"))))?;
     // Before anything that others may react to: who asks us to stop must find us listening.
-    let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2])
-        .map_err(|error| error.to_string())?;
-
-    let mut listeners = vec![
-        Listener::tcp(&settings.listen.host, settings.listen.port)
-            .map_err(|error| format!("{}:{}: {error}", settings.listen.host, settings.listen.port))?,
-    ];
-    let address = listeners.first().and_then(Listener::address).ok_or("no address")?;
-    listeners.extend(listen_locally(&settings.listen.socket, &log)?);
-    let leaf_listener = match &settings.leafnodes.listen {
-        None => None,
-        Some((host, port)) => {
-            let listener =
-                Listener::tcp(host, *port).map_err(|error| format!("leafnodes: {host}:{port}: {error}"))?;
-            let address = listener.address().ok_or("no address")?;
-            listeners.push(listener);
-            Some((listeners.len() - 1, address.to_string()))
-        }
-    };
-
-    let random = random().map_err(|error| error.to_string())?;
-    let id = server_id(&random);
-    let mut identity = Identity {
-        name: settings.listen.name.clone().unwrap_or_else(|| id.clone()),
-        id,
-        host: settings.listen.host.clone(),
-        port: address.port(),
-        headers: settings.limits.headers,
-        max_payload: settings.limits.payload as u64,
-        ldm: false,
-        bound: address.port(),
-    };
-    identity.advertise(&settings.listen);
-    log.line(Tag::Info, "Starting natsd");
-    log.line(
-        Tag::Info,
-        format_args!("  Version:  {}, by the rules of nats-server {LEVEL}", env!("CARGO_PKG_VERSION")),
-    );
-    log.line(Tag::Info, format_args!("  Name:     {}", identity.name));
-    log.line(Tag::Info, format_args!("  ID:       {}", identity.id));
-    if let Some(path) = source.matches.path("config") {
-        log.line(Tag::Info, format_args!("Using configuration file: {}", path.display()));
-    }
-    settings.remarks.iter().for_each(|remark| log.line(Tag::Warn, remark));
-    let shown = if settings.listen.host.contains(':') {
-        format!("[{}]", settings.listen.host)
-    } else {
-        settings.listen.host.clone()
-    };
-    log.line(Tag::Info, format_args!("Listening for client connections on {shown}:{}", address.port()));
-    for listener in &listeners {
-        if let Listener::Unix(_, path) = listener {
-            log.line(Tag::Info, format_args!("Listening on UNIX socket {}", path.display()));
-        }
-    }
-    let mut memory = Growing::default();
-    let door = Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
-    if let Some(complaint) = door.complaint() {
-        log.line(Tag::Warn, complaint);
-    }
-
-    let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
-    let monitor = Monitor::new(&settings.monitoring, &settings.listen.host, reactor.now())
-        .map_err(|error| format!("monitoring: {error}"))?;
-    if let Some(address) = monitor.address() {
-        log.line(Tag::Info, format_args!("Starting http monitor on {address}"));
-    }
-
-    let mut signs = Vec::new();
-    if let Some(path) = &settings.listen.pid_file {
-        signs.push(Sign::pid(path).map_err(at(path))?);
-    }
-    if let Some(folder) = &settings.listen.ports_file_dir {
-        let url = |address: SocketAddr| format!("nats://{address}");
-        let mut services = vec![("nats", listen::reachable(address).into_iter().map(url).collect())];
-        if let Some(address) = monitor.address() {
-            let url = |address: SocketAddr| format!("http://{address}");
-            services.push(("monitoring", listen::reachable(address).into_iter().map(url).collect()));
-        }
-        signs.push(Sign::ports(folder, &program(), &services).map_err(at(folder))?);
-    }
-
-    let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let broker = Broker::new(memory, settings.limits, seed);
-    let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));
-    if let Some((index, address)) = leaf_listener {
-        log.line(Tag::Info, format_args!("Listening for leafnode connections on {address}"));
-        leaves.listen(index, address);
-    }
-    let wires = Wires::new(identity, log, door);
-    let mut server = Server::new(broker, wires, listeners, signals, source, leaves, monitor);
-    server.register(&mut reactor).map_err(|error| error.to_string())?;
-    server.join_hubs(&mut reactor);
-    server.log().line(Tag::Info, "Server is ready");
+    let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+    let signals = Signals::new(&signals).map_err(|error| error.to_string())?;
+    let started = Started::new(source, signals, None)?;
     notify::ready();
-    let end = reactor.run(&mut server);
+    let end = started.run();
     notify::stopping();
-    drop(signs);
-    server.log().line(Tag::Info, "Server Exiting..");
-    end.map_err(|error| error.to_string())
-}
-
-/// An error with the file that it is about.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> String + use<'_> {
-    move |error| format!("{}: {error}", path.display())
-}
-
-fn listen_locally(wish: &Socket, log: &Log) -> Result<Option<Listener>, String> {
-    match wish {
-        Socket::None => Ok(None),
-        Socket::At(path) => match Listener::unix(path) {
-            Ok(listener) => Ok(Some(listener)),
-            Err(error) => Err(format!("{}: {error}", path.display())),
-        },
-        Socket::Usual => {
-            let Some(path) = Socket::usual() else { return Ok(None) };
-            let listener = Listener::unix(&path).map_err(|error| {
-                log.line(Tag::Warn, format_args!("Not listening on UNIX socket {}: {error}", path.display()));
-            });
-            Ok(listener.ok())
-        }
-    }
-}
-
-/// The name that this program was called by.
-fn program() -> String {
-    let called = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("natsd");
-    // As an applet it is called by another program's name.
-    if name == "lunix" { "natsd".to_owned() } else { name.to_owned() }
-}
-
-fn random() -> io::Result<[u8; 64]> {
-    let mut bytes = [0; 64];
-    let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    if read < bytes.len() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(bytes)
-}
-
-/// 56 letters and digits as nats-server's ids have them.
-fn server_id(random: &[u8; 64]) -> String {
-    const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let digits = random.iter().skip(8).take(55).filter_map(|byte| BASE32.get(usize::from(byte % 32)));
-    std::iter::once('N').chain(digits.map(|digit| char::from(*digit))).collect()
+    end
 }
 
 /// Runs `natsd` with these arguments, as a program of its own would.

@@ -26,6 +26,8 @@ pub(super) enum Token {
     Listener(usize),
     Client(u32),
     Signals,
+    /// Whoever started it wants it to end.
+    Stop,
     /// Passwords have been hashed.
     Hashed,
     /// Tokens of accounts have changed.
@@ -44,6 +46,7 @@ pub(super) struct Server {
     pub(super) shared: Vec<u8>,
     pub(super) listeners: Vec<Listener>,
     pub(super) signals: Signals,
+    pub(super) stop: Option<OwnedFd>,
     /// Given up for a moment where there is no other descriptor left to refuse a connection with.
     pub(super) spare: Option<OwnedFd>,
     pub(super) trim: Trim,
@@ -85,6 +88,7 @@ impl Server {
             shared: Vec::new(),
             listeners,
             signals,
+            stop: None,
             spare,
             trim: Trim::default(),
             source,
@@ -101,6 +105,9 @@ impl Server {
             reactor.add(listener, Token::Listener(index), Ready::READ)?;
         }
         reactor.add(&self.signals, Token::Signals, Ready::READ)?;
+        if let Some(stop) = &self.stop {
+            reactor.add(stop, Token::Stop, Ready::READ)?;
+        }
         reactor.add(&self.wires.door.hashed(), Token::Hashed, Ready::READ)?;
         self.watch_tokens(reactor);
         self.monitor.register(reactor)
@@ -166,6 +173,7 @@ impl App for Server {
             Token::Listener(index) => self.accept(reactor, key, index),
             Token::Hub(index) => self.remote_ready(reactor, key, index),
             Token::Signals => self.signal(reactor, key),
+            Token::Stop => reactor.stop(),
             Token::Hashed => self.hashed(reactor, key),
             Token::Tokens => self.tokens_changed(reactor, key),
             Token::Monitor(source) => self.tell(reactor, key, source),
