@@ -336,8 +336,12 @@ impl Author {
         }
         // Plays follow each other, so that even these hear only their own.
         let mut pattern = String::from(self.random.of(&["%", "%", "%", "%", "%", "%", "%", "*", ">"]));
-        if pattern == ">" {
+        if pattern == ">" && self.house.credentials.is_empty() {
             return pattern;
+        }
+        if pattern == ">" {
+            // Refused credentials are an event in nats-server's accounts, and would be counted by UNSUB.
+            pattern = String::from("%");
         }
         for _ in 0..1 + self.random.below(3) {
             pattern.push('.');
