@@ -21,6 +21,8 @@ pub struct Info<'b> {
     pub server_name: Str<'b>,
     /// A semantic version; clients decide by it what they may use.
     pub version: Str<'b>,
+    /// What the server is made with: Go's version. There are clients that do not connect without it.
+    pub go: Str<'b>,
     /// The version of the protocol: 1.
     pub proto: i64,
     /// Where the server listens.
@@ -160,6 +162,6 @@ impl<'b> Info<'b> {
 json_object!(
     Info,
     always: server_id server_name version proto host port headers max_payload,
-    unless_empty: client_id client_ip auth_required tls_required tls_available tls_verify nonce connect_urls cluster
+    unless_empty: go client_id client_ip auth_required tls_required tls_available tls_verify nonce connect_urls cluster
         ldm jetstream connect_info remote_account
 );

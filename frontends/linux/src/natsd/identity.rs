@@ -39,6 +39,7 @@ impl Identity {
             server_id: Str::new(&self.id),
             server_name: Str::new(&self.name),
             version: Str::new(LEVEL),
+            go: Str::new("rust"),
             proto: 1,
             host: Str::new(&self.host),
             port: self.port,
