@@ -60,9 +60,12 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     let std = if toolchain::has_source()? { Std::Own } else { Std::Prebuilt };
     let mut command = shell::cargo();
     command.args(["build", "--package", "lunix", "--profile", "size", "--target", STATIC_TARGET]);
-    if programs == Programs::Daemons {
-        command.args(["--no-default-features", "--features", "natsd,natsdev,natstoast"]);
-    }
+    // TLS is left out: it would double the program, and its C code needs a compiler for musl.
+    let features = match programs {
+        Programs::All => "natsd,natsdev,natsinit,natstoast,commands",
+        Programs::Daemons => "natsd,natsdev,natstoast",
+    };
+    command.args(["--no-default-features", "--features", features]);
     if std == Std::Own {
         command.env("RUSTC_BOOTSTRAP", "1");
         command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
