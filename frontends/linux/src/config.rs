@@ -32,6 +32,7 @@ use crate::cli::distance;
 
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Notes, Place};
+pub(crate) use units::duration;
 
 /// The keys and values of a file or of a block in it.
 #[derive(Clone, Debug)]
@@ -363,7 +364,7 @@ impl Value {
     /// A duration from `least` to `most`, such as `1m30s`; a bare number is seconds.
     pub fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         self.parsed(&format!("a duration from {least:?} to {most:?}, such as 30s"), |text| {
-            units::duration(text).filter(|span| (least..=most).contains(span))
+            duration(text).filter(|span| (least..=most).contains(span))
         })
     }
 

@@ -130,7 +130,7 @@ fn sizes_and_durations() {
         assert_eq!(value(text).duration(Duration::ZERO, Duration::MAX), Some(Duration::from_micros(micros)));
     }
     for text in ["x", "1y", "1m30", "1e400s", "99999999999999999999s", "s", ".", ".s", "1.2.3s", "9999999h"] {
-        assert_eq!(units::duration(text), None, "{text}");
+        assert_eq!(duration(text), None, "{text}");
     }
     for text in
         ["", "x", "1x", "1kk", "1bb", "--1", "1-1", "99999999999999999999", "9223372036854775807k", "1ki b"]

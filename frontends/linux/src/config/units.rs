@@ -22,9 +22,12 @@ pub(super) fn scaled(text: &str) -> Option<i64> {
 }
 
 /// `2`, `2s`, `1m30s`, `250ms`, `1.5h`. Whole numbers do: floating point would be a fortieth of the program.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return duration(&format!("{text}s"));
     }
     let mut total = Duration::ZERO;
     let mut rest = text;

@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use lunix_core::broker::{ClientId, Input, Peer, Progress, Reason};
 use rustix::io::Errno;
 
-use super::connection::{Connection, Read, SHARED};
+use super::connection::{Connection, SHARED};
 use super::log::Tag;
 use super::server::{Server, Token};
+use super::transport::{Read, Transport};
 use super::wires::Wires;
 use crate::reactor::{Key, Reactor, Ready};
 
@@ -50,16 +51,20 @@ impl Server {
     }
 
     pub(super) fn open(&mut self, reactor: &mut Reactor<Token>, socket: OwnedFd, peer: Peer, name: String) {
-        let Some(index) = self.place(reactor, socket, name) else { return };
+        let transport = self.handshakes.transport(socket, peer, reactor.now());
+        let Some(index) = self.place(reactor, transport, name) else { return };
         let client = ClientId::new(index);
         let Wires { connections, door, .. } = &mut self.wires;
         let Some(Some(connection)) = connections.get(index as usize) else { return };
-        let known = door.opened(client, &connection.socket, peer, &mut self.broker.memory_mut().users);
+        let known = door.opened(client, &connection.transport, peer, &mut self.broker.memory_mut().users);
+        // Where certificates tell who clients are, nothing else does.
+        let known = known.filter(|_| !connection.transport.maps_users());
         let begin = match known {
             Some(user) => Input::Entered { client, peer, user },
             None => Input::Opened { client, peer },
         };
         self.drive(reactor.now(), begin);
+        self.greet(reactor, index);
         self.close_what_ended(reactor);
     }
 
@@ -67,7 +72,7 @@ impl Server {
     pub(super) fn place(
         &mut self,
         reactor: &mut Reactor<Token>,
-        socket: OwnedFd,
+        transport: Transport,
         name: String,
     ) -> Option<u32> {
         let index = match self.wires.free.pop() {
@@ -78,7 +83,7 @@ impl Server {
                 index
             }
         };
-        let key = match reactor.add(&socket, Token::Client(index), Ready::READ) {
+        let key = match reactor.add(&transport, Token::Client(index), Ready::READ) {
             Ok(key) => key,
             Err(error) => {
                 self.wires.log.line(Tag::Error, format_args!("{name} - cannot be watched: {error}"));
@@ -88,7 +93,7 @@ impl Server {
         };
         self.wires.log.line(Tag::Debug, format_args!("{name} - Client connection created"));
         if let Some(place) = self.wires.connections.get_mut(index as usize) {
-            *place = Some(Connection::new(socket, key, name));
+            *place = Some(Connection::new(transport, key, name));
         }
         Some(index)
     }
@@ -145,6 +150,10 @@ impl Server {
         }
         if let Some(connection) = self.wires.connection(index) {
             connection.keep(buffer, done, needed, &mut self.shared);
+            if connection.transport.roused() {
+                self.tell_agreement(index);
+                self.write(reactor, index);
+            }
         }
         self.trim.busy = true;
         self.close_what_ended(reactor);
@@ -191,6 +200,7 @@ impl Server {
     }
 
     pub(super) fn finish(&mut self, reactor: &mut Reactor<Token>, client: ClientId, reason: Option<Reason>) {
+        self.tell_trouble(client.index());
         let Some(place) = self.wires.connections.get_mut(client.index() as usize) else { return };
         let Some(mut connection) = place.take() else { return };
         let name = &connection.name;
@@ -205,16 +215,16 @@ impl Server {
         }
         if reason.is_some_and(Reason::is_polite) {
             let _ = connection.write(&mut self.wires.pool);
-            let _ = rustix::net::shutdown(&connection.socket, rustix::net::Shutdown::Write);
+            connection.transport.close();
             // Unread bytes would make the kernel reset the connection, and the last words be lost.
             let mut bytes = [0; 4096];
             for _ in 0..64 {
-                if !matches!(rustix::io::read(&connection.socket, &mut bytes), Ok(1..)) {
+                if !matches!(rustix::io::read(&connection.transport, &mut bytes), Ok(1..)) {
                     break;
                 }
             }
         }
-        reactor.remove(connection.key, &connection.socket);
+        reactor.remove(connection.key, &connection.transport);
         let why = reason.map(|reason| reason.to_string());
         let why = why.as_deref().unwrap_or("Client Closed");
         self.monitor.closed(&mut self.broker, client, connection.about.take(), why, reactor.now());

@@ -64,11 +64,11 @@ pub static COMMAND: Command = Command {
                 "who knows this may connect; plain or as a hash of bcrypt",
                 Hint::None,
             ),
-            switch(&["tls"], "not in this build"),
-            switch(&["tlsverify"], "not in this build"),
-            valued(&["tlscert"], "FILE", "without meaning without --tls", Hint::File),
-            valued(&["tlskey"], "FILE", "without meaning without --tls", Hint::File),
-            valued(&["tlscacert"], "FILE", "without meaning without --tls", Hint::File),
+            switch(&["tls"], "clients must speak TLS; needs --tlscert and --tlskey"),
+            switch(&["tlsverify"], "as --tls; clients must show a certificate, which needs --tlscacert"),
+            valued(&["tlscert"], "FILE", "the server's certificate, in PEM", Hint::File),
+            valued(&["tlskey"], "FILE", "its key, in PEM", Hint::File),
+            valued(&["tlscacert"], "FILE", "those who sign clients' certificates, in PEM", Hint::File),
         ],
         &[
             valued(

@@ -1,20 +1,19 @@
 //! A connection's bytes: what was read of an unfinished operation, and what waits to be written.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
 
 use lunix_core::broker::Delivery;
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
 use super::monitor::About;
 use super::output::{Output, Pool};
+use super::transport::{Read, Transport};
 use crate::reactor::Key;
 
 /// One client's socket. While nothing is under way it holds no buffers.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: OwnedFd,
+    pub(super) transport: Transport,
     pub(super) key: Key,
     /// Where it comes from, for the log.
     pub(super) name: String,
@@ -33,17 +32,6 @@ pub(super) struct Connection {
     pub(super) closed: bool,
 }
 
-/// The end of a read.
-#[derive(Debug)]
-pub(super) enum Read {
-    /// There are bytes; `true` if there were fewer than there was room for.
-    Bytes(bool),
-    /// There are none now.
-    Blocked,
-    /// The peer is gone.
-    End,
-}
-
 /// The read buffer that all connections share.
 pub(super) const SHARED: usize = 64 << 10;
 /// How long it becomes for long messages.
@@ -53,9 +41,9 @@ const LONGEST_SHARED: usize = 256 << 10;
 const DIRECT: usize = 16 << 10;
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, key: Key, name: String) -> Self {
+    pub(super) fn new(transport: Transport, key: Key, name: String) -> Self {
         Self {
-            socket,
+            transport,
             key,
             name,
             about: None,
@@ -85,15 +73,7 @@ impl Connection {
             own.reserve_exact(self.needed.saturating_sub(own.len()).max(1));
             own
         };
-        let room = buffer.capacity() - buffer.len();
-        let read = loop {
-            match rustix::io::read(&self.socket, spare_capacity(&mut buffer)) {
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break Read::Blocked,
-                Ok(0) | Err(_) => break Read::End,
-                Ok(bytes) => break Read::Bytes(bytes < room),
-            }
-        };
+        let read = self.transport.read(&mut buffer);
         (buffer, read)
     }
 
@@ -126,7 +106,7 @@ impl Connection {
 
     /// Bytes that wait.
     pub(super) fn left(&self) -> usize {
-        self.output.left()
+        self.output.left() + self.transport.left()
     }
 
     /// Queues a piece made by `encode`, which is told how much room it has, at least `guess`, and answers `Err` with how
@@ -162,7 +142,7 @@ impl Connection {
             let waiting = self.output.waiting();
             let pieces = [IoSlice::new(waiting), IoSlice::new(bytes)];
             // An error is seen again, and acted upon, when the rest is written.
-            let taken = rustix::io::writev(&self.socket, &pieces).unwrap_or(0);
+            let taken = self.transport.write_pieces(&pieces).unwrap_or(0);
             let of_waiting = taken.min(waiting.len());
             self.output.written(of_waiting);
             rest = bytes.get(taken - of_waiting..).unwrap_or_default();
@@ -176,14 +156,58 @@ impl Connection {
     /// The peer is gone.
     pub(super) fn write(&mut self, pool: &mut Pool) -> io::Result<bool> {
         while self.output.left() > 0 {
-            match rustix::io::write(&self.socket, self.output.waiting()) {
+            match self.transport.write(self.output.waiting()) {
                 Ok(taken) => self.output.written(taken),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
+        if !self.transport.flush()? {
+            return Ok(false);
+        }
         self.output.release(pool);
         Ok(true)
+    }
+}
+
+/// What is said before TLS begins.
+impl Connection {
+    /// Says in the clear what is queued, if that is how the client learns that it has to begin TLS.
+    ///
+    /// # Errors
+    /// The peer is gone, or takes less than a line.
+    pub(super) fn greet(&mut self) -> io::Result<()> {
+        let len = self.output.waiting().len();
+        let refused = self.closed;
+        match self.transport.tls() {
+            None => Ok(()),
+            Some(stream) => {
+                if stream.greets(len) || refused {
+                    self.write_clear(len)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// Says in the clear what [`Connection::greet`] has held back.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn greet_late(&mut self) -> io::Result<()> {
+        let len = self.transport.tls().map_or(0, |stream| stream.greeting());
+        self.write_clear(len)
+    }
+
+    fn write_clear(&mut self, len: usize) -> io::Result<()> {
+        let Some(stream) = self.transport.tls() else { return Ok(()) };
+        let line = self.output.waiting().get(..len).unwrap_or_default();
+        if stream.write_clear(line)? < len {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.output.written(len);
+        Ok(())
     }
 }

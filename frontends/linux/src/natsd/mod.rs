@@ -7,6 +7,7 @@ mod command;
 mod connection;
 mod embedded;
 mod files;
+mod handshake;
 mod identity;
 mod lame_duck;
 mod leaf;
@@ -20,6 +21,8 @@ mod server;
 mod settings;
 mod signal;
 mod start;
+mod tls;
+mod transport;
 mod utc;
 mod wires;
 
@@ -37,8 +40,8 @@ pub use embedded::Server;
 pub use monitor::query;
 use reload::Source;
 pub use settings::{
-    LeafUser, Leafnodes, Listen, Logging, Monitoring, Operation, Remote, RemoteUrl, SeedText, Settings,
-    Socket,
+    ClientTls, First, LeafUser, Leafnodes, Listen, Logging, Monitoring, Operation, Remote, RemoteUrl,
+    SeedText, Settings, Socket, Tls, TlsVersion,
 };
 use start::Started;
 

@@ -55,6 +55,9 @@ impl Server {
         if advertise {
             self.wires.identity.advertise(&new.listen);
         }
+        if new.tls != old.tls {
+            self.handshakes.renew(&new.tls, &self.wires.log);
+        }
         let payload = limits.payload != old.limits.payload;
         self.wires.identity.max_payload = limits.payload as u64;
         if limits != old.limits {

@@ -8,6 +8,7 @@ use lunix_core::broker::{Action, Broker, Input, Progress};
 use lunix_core::time::Instant;
 
 use super::connection::SHARED;
+use super::handshake::Handshakes;
 use super::lame_duck::LameDuck;
 use super::leaf::Leaves;
 use super::listen::Listener;
@@ -51,6 +52,7 @@ pub(super) struct Server {
     pub(super) spare: Option<OwnedFd>,
     pub(super) trim: Trim,
     pub(super) source: Source,
+    pub(super) handshakes: Handshakes,
     /// It closes one client after the other.
     pub(super) lame_duck: Option<LameDuck>,
     /// The watch on tokens of accounts.
@@ -92,6 +94,7 @@ impl Server {
             spare,
             trim: Trim::default(),
             source,
+            handshakes: Handshakes::default(),
             lame_duck: None,
             watch: None,
             leaves,
@@ -186,6 +189,7 @@ impl App for Server {
             self.drive(now, Input::Tick);
             self.close_what_ended(reactor);
         }
+        self.expire_handshakes(reactor);
         self.close_lamely(reactor);
         self.leaf_deadlines(reactor);
         self.monitor.tick(reactor);
@@ -201,6 +205,7 @@ impl App for Server {
     fn flush(&mut self, reactor: &mut Reactor<Token>) {
         self.write_all(reactor);
         self.close_what_ended(reactor);
+        self.forget_handshakes();
         if self.trim.at.is_none() && self.kept() > TRIM_TO {
             self.trim.at = Some(reactor.now() + TRIM_AFTER);
         }
@@ -211,6 +216,7 @@ impl App for Server {
         [
             self.broker.next_deadline(),
             self.trim.at,
+            self.handshakes.next_deadline(),
             lame,
             self.leaves.next_deadline(),
             self.monitor.next_deadline(),
@@ -227,7 +233,8 @@ impl Drop for Server {
         let Wires { connections, pool, .. } = &mut self.wires;
         for connection in connections.iter_mut().flatten() {
             let _ = connection.write(pool);
-            let _ = rustix::net::shutdown(connection.socket.as_fd(), rustix::net::Shutdown::Both);
+            connection.transport.close();
+            let _ = rustix::net::shutdown(connection.transport.as_fd(), rustix::net::Shutdown::Both);
         }
     }
 }

@@ -9,6 +9,7 @@ use lunix_core::broker::Broker;
 
 use super::auth::door::Door;
 use super::files::Sign;
+use super::handshake::Handshakes;
 use super::identity::{Identity, LEVEL};
 use super::leaf::Leaves;
 use super::listen::{self, Listener};
@@ -37,6 +38,7 @@ impl Started {
         let settings = &source.settings;
         let log_path = settings.logging.file.as_deref();
         let log = Log::new(&settings.logging).map_err(at(log_path.unwrap_or(Path::new("stderr"))))?;
+        let handshakes = Handshakes::new(&settings.tls)?;
         let mut listeners = vec![
             Listener::tcp(&settings.listen.host, settings.listen.port)
                 .map_err(|error| format!("{}:{}: {error}", settings.listen.host, settings.listen.port))?,
@@ -84,6 +86,10 @@ impl Started {
             settings.listen.host.clone()
         };
         log.line(Tag::Info, format_args!("Listening for client connections on {shown}:{}", address.port()));
+        if settings.tls.tls.is_some() {
+            let word = if settings.tls.allow_non_tls { "available" } else { "required" };
+            log.line(Tag::Info, format_args!("TLS {word} for client connections"));
+        }
         for listener in &listeners {
             if let Listener::Unix(_, path) = listener {
                 log.line(Tag::Info, format_args!("Listening on UNIX socket {}", path.display()));
@@ -107,7 +113,8 @@ impl Started {
             signs.push(Sign::pid(path).map_err(at(path))?);
         }
         if let Some(folder) = &settings.listen.ports_file_dir {
-            let url = |address: SocketAddr| format!("nats://{address}");
+            let scheme = if settings.tls.tls.is_some() { "tls" } else { "nats" };
+            let url = |address: SocketAddr| format!("{scheme}://{address}");
             let mut services = vec![("nats", listen::reachable(address).into_iter().map(url).collect())];
             if let Some(address) = monitor.address() {
                 let url = |address: SocketAddr| format!("http://{address}");
@@ -126,6 +133,7 @@ impl Started {
         let wires = Wires::new(identity, log, door);
         let mut server = Server::new(broker, wires, listeners, signals, source, leaves, monitor);
         server.stop = stop;
+        server.handshakes = handshakes;
         server.register(&mut reactor).map_err(|error| error.to_string())?;
         server.join_hubs(&mut reactor);
         Ok(Self { server, reactor, signs, address })

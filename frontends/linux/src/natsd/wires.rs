@@ -66,13 +66,18 @@ impl Wires {
                     info.remote_account = Str::new(self.door.account_name(welcome.account));
                 }
                 let Some(Some(connection)) = self.connections.get_mut(to.index() as usize) else { return };
+                connection.transport.inform(&mut info);
                 connection.push_with(&mut self.pool, 512, |out| {
                     line.encode(out, &info).map_err(|full| full.needed)
                 });
                 self.soil(to.index());
             }
             Action::Authenticate { client, connect } => {
-                let verdict = self.door.ask(client, &connect);
+                let certificate = self
+                    .connection(client.index())
+                    .and_then(|connection| connection.transport.tls())
+                    .and_then(|stream| stream.certificate());
+                let verdict = self.door.ask(client, &connect, certificate);
                 self.verdicts.push((client, verdict));
             }
             // Nothing is served as long as nothing sets what these come of.

@@ -21,6 +21,7 @@ use super::secret::{Bcrypt, Secret, same};
 use super::token;
 use super::users::{Entry, Users};
 use crate::natsd::settings::{Asked, Auth, Credential};
+use crate::natsd::tls::Certificate;
 use crate::sys::peer::{Diagnosis, UnixPeer};
 
 /// Letters of a nonce.
@@ -249,8 +250,13 @@ impl Door {
         self.guests.get(client.index() as usize)?.as_ref()
     }
 
-    /// Who a client is, by what it says.
-    pub(crate) fn ask(&mut self, client: ClientId, connect: &Connect<'_>) -> Verdict {
+    /// Who a client is, by what it says, and by its certificate where that tells.
+    pub(crate) fn ask(
+        &mut self,
+        client: ClientId,
+        connect: &Connect<'_>,
+        certificate: Option<Certificate>,
+    ) -> Verdict {
         let guest = self.guest(client);
         if !self.auth.is_configured() {
             // nats-server does not look at credentials either where it has not been told any.
@@ -264,6 +270,9 @@ impl Door {
         }
         if !connect.nkey.is_empty() && self.known.has_keys(&self.auth) {
             return self.ask_key(client, connect);
+        }
+        if let Some(certificate) = certificate.filter(|_| !self.known.named.is_empty()) {
+            return self.ask_certificate(&certificate);
         }
         // Keys and tokens of kinds that are not configured are no credentials.
         let none = connect.user.is_empty() && connect.pass.is_empty() && connect.auth_token.is_empty();
@@ -304,6 +313,24 @@ impl Door {
             }
             Secret::Plain(_) => Verdict::Refuse("a wrong password"),
             &Secret::Bcrypt(hash) => self.hash(client, expected, hash, &given),
+        }
+    }
+
+    /// Who has a certificate needs no password: one of its names is a user's, or its subject is.
+    fn ask_certificate(&self, certificate: &Certificate) -> Verdict {
+        let by_name = certificate.names().find_map(|name| self.known.named.get(name));
+        let by_subject = || {
+            let mut named = self.known.named.iter();
+            named.find(|(user, _)| certificate.is_subject(user)).map(|(_, found)| found)
+        };
+        let Some((user, at)) = by_name.or_else(by_subject) else {
+            return Verdict::Refuse("the certificate is no user's");
+        };
+        match self.auth.users().nth(*at) {
+            Some(found) if found.connection_types.has(ConnectionTypes::STANDARD) => {
+                Verdict::Admit(*user, How::Configured)
+            }
+            _ => Verdict::Refuse("this kind of connection is not for the user"),
         }
     }
 

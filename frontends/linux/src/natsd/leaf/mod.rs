@@ -16,6 +16,7 @@ use lunix_core::time::{Duration, Instant};
 use super::log::Tag;
 use super::server::{Server, Token};
 use super::settings::Leafnodes;
+use super::transport::Transport;
 use crate::reactor::{Key, Reactor};
 use crate::sys::peer::Diagnosis;
 
@@ -132,7 +133,7 @@ impl Server {
     ) {
         remote::keep_alive(&socket);
         let link = Link::leaf(Leaves::nonce(), is_ours(&socket, peer));
-        if let Some(index) = self.place(reactor, socket, name) {
+        if let Some(index) = self.place(reactor, Transport::Plain(socket), name) {
             self.leaves.links.insert(index, link);
             self.begin_leaf(reactor, index, peer);
             self.greet_leaf(ClientId::new(index));

@@ -14,6 +14,7 @@ use crate::bus::transport::Stream;
 use crate::natsd::log::Tag;
 use crate::natsd::server::{Server, Token};
 use crate::natsd::settings::{Remote as Settings, RemoteUrl};
+use crate::natsd::transport::Transport;
 use crate::reactor::{Key, Reactor, Ready};
 
 /// A hub that is to be joined.
@@ -199,7 +200,7 @@ impl Server {
             return self.dial(reactor, index);
         }
         keep_alive(&socket);
-        let Some(client) = self.place(reactor, socket, format!("{address} leaf")) else {
+        let Some(client) = self.place(reactor, Transport::Plain(socket), format!("{address} leaf")) else {
             return self.retry(reactor, index);
         };
         self.leaves.links.insert(client, Link::hub(index));

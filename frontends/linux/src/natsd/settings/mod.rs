@@ -18,6 +18,7 @@ mod monitoring;
 mod operation;
 mod operator;
 mod permissions;
+mod tls;
 
 use std::fmt;
 
@@ -37,6 +38,7 @@ pub use logging::Logging;
 pub use monitoring::Monitoring;
 pub use operation::Operation;
 pub(super) use operator::{Operator, Resolver, Trusted};
+pub use tls::{ClientTls, First, Tls, TlsVersion};
 
 /// What a server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where it tells about itself.
     pub monitoring: Monitoring,
+    /// TLS for clients.
+    pub tls: ClientTls,
     /// How it runs and stops.
     pub operation: Operation,
     /// The hubs that it joins, and who may join it.
@@ -95,10 +99,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What nats-server has and natsd or this build has not, by flag.
-const ABSENT: [(&str, &str); 8] = [
+const ABSENT: [(&str, &str); 6] = [
     ("https_port", "monitoring over HTTPS: not in this build"),
-    ("tls", "TLS: not in this build"),
-    ("tlsverify", "TLS: not in this build"),
     ("routes", "natsd has no clusters; it joins one as a leaf node"),
     ("jetstream", "natsd has no JetStream; as a leaf node it reaches that of a cluster"),
     ("syslog", "natsd has no syslog; log to stderr, and let the supervisor collect it"),
@@ -113,6 +115,7 @@ impl Default for Settings {
             logging: Logging::default(),
             limits: limits::of_this_machine(),
             monitoring: Monitoring::default(),
+            tls: ClientTls::default(),
             operation: Operation::default(),
             leafnodes: Leafnodes::default(),
             remarks: Vec::new(),
@@ -134,29 +137,33 @@ impl Settings {
         }
         settings.apply(matches).map_err(Error::Usage)?;
         settings.limits.authenticate = true;
-        settings.limits.auth_timeout = settings.auth.authorization.timeout;
+        // It counts from the first moment, so that it must not end before the handshake may.
+        let handshake = settings.tls.tls.as_ref().map(|tls| tls.timeout).unwrap_or_default();
+        settings.limits.auth_timeout = settings.auth.authorization.timeout + handshake;
         settings.limits.leaves = settings.leafnodes.most();
         Ok(settings)
     }
 
-    fn subjects(&self) -> [&dyn Subject; 7] {
+    fn subjects(&self) -> [&dyn Subject; 8] {
         [
             &self.listen,
             &self.logging,
             &self.limits,
             &self.monitoring,
+            &self.tls,
             &self.operation,
             &self.auth,
             &self.leafnodes,
         ]
     }
 
-    fn subjects_mut(&mut self) -> [&mut dyn Subject; 7] {
+    fn subjects_mut(&mut self) -> [&mut dyn Subject; 8] {
         [
             &mut self.listen,
             &mut self.logging,
             &mut self.limits,
             &mut self.monitoring,
+            &mut self.tls,
             &mut self.operation,
             &mut self.auth,
             &mut self.leafnodes,

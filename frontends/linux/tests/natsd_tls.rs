@@ -1,0 +1,492 @@
+//! natsd's TLS as clients see it: rustls, OpenSSL, nats-py, and those who mean no good.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod tls;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rcgen::{DnType, SanType};
+use rustls::version::{TLS12, TLS13};
+use tls::{Authority, CONNECT, Client, Folder, PATIENCE, Secure, Server, block, line, secure};
+
+/// Whether a handshake comes to an end, and TLS is what is spoken then.
+fn shakes_hands(stream: TcpStream, config: rustls::ClientConfig) -> bool {
+    let Client(mut secure) = secure(stream, config);
+    let mut byte = [0];
+    secure.write_all(b"CONNECT {}\r\nPING\r\n").is_ok() && matches!(secure.read(&mut byte), Ok(1))
+}
+
+#[test]
+fn messages_of_all_sizes_pass_with_either_version() {
+    let server = Server::with_tls("", |_| {});
+    for (version, name) in [(&TLS12, "1.2"), (&TLS13, "1.3")] {
+        let config = server.config(&[version], None);
+        let (mut publisher, info) = server.connect(config.clone());
+        assert!(info.contains("\"tls_required\":true"), "{info}");
+        assert!(!info.contains("tls_verify") && !info.contains("tls_available"), "{info}");
+        let (mut subscriber, _) = server.connect(config);
+        subscriber.say("SUB a 1\n");
+        subscriber.sync();
+        for size in [0, 1, 100, 16_383, 16_384, 16_385, 65_535, 65_536, 100_000, 1 << 20] {
+            let body: String = ('a'..='z').cycle().take(size).collect();
+            publisher.say(&format!("PUB a {size}\n{body}\n"));
+            subscriber.expect(&format!("MSG a 1 {size}\n{body}\n"));
+        }
+        publisher.sync();
+        server.wait_for_nth_log(&format!("TLS handshake complete: TLS version {name}, cipher suite TLS_"), 2);
+    }
+}
+
+#[test]
+fn many_small_messages_keep_their_order() {
+    let server = Server::with_tls("", |_| {});
+    let (mut publisher, _) = server.connect(server.trusting());
+    let (mut subscriber, _) = server.connect(server.trusting());
+    subscriber.say("SUB n 1\n");
+    subscriber.sync();
+    let (mut said, mut heard) = (String::new(), String::new());
+    for number in 0..20_000 {
+        let digits = number.to_string();
+        write!(said, "PUB n {}\n{digits}\n", digits.len()).unwrap();
+        write!(heard, "MSG n 1 {}\n{digits}\n", digits.len()).unwrap();
+    }
+    publisher.say(&said);
+    subscriber.expect(&heard);
+}
+
+#[test]
+fn a_handshake_may_come_byte_by_byte() {
+    let server = Server::with_tls("timeout: 60", |_| {});
+    for version in [&TLS12, &TLS13] {
+        let stream = server.dial();
+        stream.set_nodelay(true).unwrap();
+        let mut plain = stream.try_clone().unwrap();
+        assert!(line(&mut plain).starts_with("INFO"));
+        let name = "localhost".try_into().unwrap();
+        let config = std::sync::Arc::new(server.config(&[version], None));
+        let mut session = rustls::ClientConnection::new(config, name).unwrap();
+        session.writer().write_all(b"CONNECT {\"verbose\":true}\r\nPING\r\n").unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"PONG\r\n") {
+            let mut out = Vec::new();
+            while session.wants_write() {
+                session.write_tls(&mut out).unwrap();
+            }
+            for byte in out {
+                plain.write_all(&[byte]).unwrap();
+            }
+            session.read_tls(&mut plain).unwrap();
+            let state = session.process_new_packets().unwrap();
+            let mut bytes = vec![0; state.plaintext_bytes_to_read()];
+            session.reader().read_exact(&mut bytes).unwrap();
+            heard.extend(bytes);
+        }
+        assert_eq!(heard, b"+OK\r\nPONG\r\n");
+    }
+}
+
+#[test]
+fn a_version_that_is_too_old_is_refused_in_one_line() {
+    let server = Server::with_tls("min_version: \"1.3\"", |_| {});
+    let mut old = server.dial();
+    line(&mut old);
+    assert!(!shakes_hands(old, server.config(&[&TLS12], None)));
+    server.wait_for_log("TLS handshake error: ");
+    let (mut client, _) = server.connect(server.config(&[&TLS13], None));
+    client.sync();
+    assert_eq!(server.log().matches("[ERR]").count(), 1);
+}
+
+#[test]
+fn suites_and_curves_are_those_that_are_named() {
+    let server = Server::with_tls(
+        "cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\ncurve_preferences: [CurveP384]",
+        |_| {},
+    );
+    let (mut client, _) = server.connect(server.config(&[&TLS12], None));
+    client.sync();
+    server.wait_for_log("TLS version 1.2, cipher suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+    let (mut client, _) = server.connect(server.config(&[&TLS13], None));
+    client.sync();
+}
+
+#[test]
+fn who_must_show_a_certificate_and_has_none_or_a_wrong_one_stays_out() {
+    let server = Server::with_tls("ca_file: \"DIR/ca.pem\", verify: true", |ca| {
+        ca.sign("good", &[(DnType::CommonName, "good")], Vec::new());
+    });
+    let rogue = Authority::new(&server.folder.0, "rogue");
+    rogue.sign("bad", &[(DnType::CommonName, "good")], Vec::new());
+    for version in [&TLS12, &TLS13] {
+        let (mut client, info) = server.connect(server.config(&[version], Some("good")));
+        assert!(info.contains("\"tls_required\":true,\"tls_verify\":true"), "{info}");
+        client.sync();
+        for certificate in [None, Some("bad")] {
+            let mut plain = server.dial();
+            line(&mut plain);
+            assert!(!shakes_hands(plain, server.config(&[version], certificate)), "{certificate:?}");
+        }
+    }
+    server.wait_for_nth_log("TLS handshake error: ", 4);
+}
+
+#[test]
+fn a_key_that_is_not_pinned_stays_out() {
+    let folder = Folder::new();
+    let ca = Authority::new(&folder.0, "ca");
+    ca.sign_server("server");
+    let pin = ca.sign("pinned", &[], vec![SanType::DnsName("a".try_into().unwrap())]);
+    ca.sign("other", &[], vec![SanType::DnsName("a".try_into().unwrap())]);
+    let pin: String = pin.iter().map(|byte| format!("{byte:02X}")).collect();
+    let more = format!("ca_file: \"DIR/ca.pem\", verify: true, pinned_certs: [ \"{pin}\" ]");
+    drop(ca);
+    let server = Server::start_in(folder, &block(&more));
+    let (mut client, _) = server.connect(server.config(&[&TLS13], Some("pinned")));
+    client.sync();
+    let mut plain = server.dial();
+    line(&mut plain);
+    assert!(!shakes_hands(plain, server.config(&[&TLS13], Some("other"))));
+    server.wait_for_log("TLS handshake error: the certificate is not among pinned_certs");
+}
+
+#[test]
+fn handshake_first_says_nothing_in_the_clear() {
+    let server = Server::with_tls("handshake_first: true, timeout: 0.3", |_| {});
+    let mut client = secure(server.dial(), server.trusting());
+    client.say(CONNECT);
+    assert!(client.line().starts_with("INFO {"));
+    client.sync();
+    // Who waits for INFO waits in vain.
+    let mut plain = Client(server.dial());
+    assert_eq!(plain.rest(), "");
+    server.wait_for_log("TLS handshake error: timeout");
+}
+
+#[test]
+fn handshake_first_with_a_delay_serves_both_kinds_of_clients() {
+    for delay in ["auto", "300ms"] {
+        let server = Server::with_tls(&format!("handshake_first: {delay}"), |_| {});
+        let mut first = secure(server.dial(), server.trusting());
+        first.say(CONNECT);
+        assert!(first.line().starts_with("INFO {"));
+        first.sync();
+        let (mut second, info) = server.connect(server.trusting());
+        assert!(info.contains("\"tls_required\":true"));
+        second.sync();
+    }
+}
+
+#[test]
+fn allow_non_tls_lets_the_first_byte_choose() {
+    let server =
+        Server::start(&format!("allow_non_tls: true, ping_interval: 1s\n{}", block("timeout: 0.3")), |_| {});
+    let (mut secure, info) = server.connect(server.trusting());
+    assert!(info.contains("\"tls_available\":true") && !info.contains("tls_required"), "{info}");
+    secure.say("SUB a 1\n");
+    secure.sync();
+    let mut plain = Client(server.dial());
+    assert!(plain.line().starts_with("INFO"));
+    plain.say(&format!("{CONNECT}PUB a 2\nhi\n"));
+    plain.sync();
+    secure.expect("MSG a 1 2\nhi\n");
+    // Who says nothing at all becomes a plain client.
+    let mut silent = Client(server.dial());
+    assert!(silent.line().starts_with("INFO"));
+    assert_eq!(silent.line(), "PING");
+    silent.say("PONG\n");
+}
+
+#[test]
+fn plain_text_where_tls_is_required_is_never_obeyed() {
+    let server = Server::with_tls("", |_| {});
+    let (mut listener, _) = server.connect(server.trusting());
+    listener.say("SUB > 1\n");
+    listener.sync();
+    for text in [
+        "CONNECT {\"tls_required\":false}\nPUB a 1\nx\nPING\n",
+        "CONNECT {}\n",
+        "PING\nPING\nPING\n",
+        "GET / HTTP/1.1\nHost: localhost\n\n",
+    ] {
+        let mut plain = Client(server.dial());
+        assert!(plain.line().starts_with("INFO"));
+        plain.say(text);
+        // At most a TLS alert, no word of the protocol.
+        let rest = plain.rest();
+        assert!(!["PONG", "+OK", "-ERR", "MSG"].iter().any(|word| rest.contains(word)), "{rest:?}");
+    }
+    server.wait_for_nth_log("TLS handshake error: ", 4);
+    listener.sync();
+}
+
+#[test]
+fn plain_text_after_the_handshake_ends_the_connection() {
+    let server = Server::with_tls("", |_| {});
+    let (mut client, _) = server.connect(server.trusting());
+    client.sync();
+    client.0.sock.write_all(b"PUB a 1\r\nx\r\n").unwrap();
+    assert_eq!(client.rest(), "");
+    let (mut other, _) = server.connect(server.trusting());
+    other.sync();
+}
+
+#[test]
+fn a_handshake_that_does_not_end_is_ended() {
+    let server = Server::with_tls("timeout: 0.3", |_| {});
+    // The beginning of a hello, and nothing more.
+    let mut begun = Client(server.dial());
+    begun.line();
+    begun.bytes(&[0x16, 3, 1, 2, 0, 1, 0]);
+    // Nothing at all.
+    let mut silent = Client(server.dial());
+    silent.line();
+    let start = Instant::now();
+    begun.rest();
+    assert_eq!(silent.rest(), "");
+    assert!(start.elapsed() < PATIENCE);
+    server.wait_for_nth_log("TLS handshake error: timeout", 2);
+    // A byte every now and then does not help: the time counts from the beginning.
+    let mut slow = server.dial();
+    line(&mut slow);
+    let mut bytes = [0x16u8, 3, 1, 2, 0, 1, 0].into_iter().chain(std::iter::repeat(1));
+    while slow.write_all(&[bytes.next().unwrap()]).is_ok() {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn garbage_is_one_line_in_the_log_and_nothing_else() {
+    let server = Server::with_tls("", |_| {});
+    let mut random = 0x5eed_u32;
+    let mut byte = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 24) as u8
+    };
+    for round in 0..50 {
+        let mut plain = server.dial();
+        line(&mut plain);
+        let mut garbage: Vec<u8> = (0..500).map(|_| byte()).collect();
+        if round % 2 == 0 {
+            garbage[..5].copy_from_slice(&[0x16, 3, 1, 1, 0xef]);
+        }
+        let _ = plain.write_all(&garbage);
+        Client(plain).rest();
+    }
+    let (mut client, _) = server.connect(server.trusting());
+    client.sync();
+    assert_eq!(server.log().matches("TLS handshake error: ").count(), 50);
+}
+
+#[test]
+fn a_socket_of_this_machine_needs_no_tls() {
+    let server = Server::with_tls("", |_| {});
+    let stream = UnixStream::connect(server.folder.0.join("sock")).unwrap();
+    let mut client = Client(stream);
+    let info = client.line();
+    assert!(info.starts_with("INFO") && !info.contains("tls"), "{info}");
+    client.say(CONNECT);
+    client.sync();
+}
+
+#[test]
+fn a_slow_subscriber_costs_no_more_than_it_may() {
+    let server = Server::start(&format!("max_pending: 2MB\n{}", block("")), |_| {});
+    let (mut subscriber, _) = server.connect(server.trusting());
+    subscriber.say("SUB a 1\n");
+    subscriber.sync();
+    let (mut publisher, _) = server.connect(server.trusting());
+    let body = "x".repeat(100_000);
+    for _ in 0..400 {
+        publisher.say(&format!("PUB a {}\n{body}\n", body.len()));
+    }
+    publisher.sync();
+    server.wait_for_log("Slow Consumer");
+    assert!(server.status("VmHWM") < 60_000, "{} kB", server.status("VmHWM"));
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_after_a_reload() {
+    let server = Server::with_tls("", |_| {});
+    let (mut before, _) = server.connect(server.trusting());
+    before.sync();
+    let shown = |client: &Client<Secure>| client.0.conn.peer_certificates().unwrap()[0].to_vec();
+    let authority = Authority::new(&server.folder.0, "ca");
+    authority.sign_server("server");
+    server.kill("-HUP");
+    server.wait_for_log("Reloaded server configuration");
+    let (mut after, _) = server.connect(server.trusting());
+    after.sync();
+    assert_ne!(shown(&before), shown(&after));
+    assert!(server.log().contains("Reload: tls: the files: changed"), "{}", server.log());
+    // Who was there stays, and a reload with files that are wrong changes nothing.
+    before.sync();
+    fs::write(server.folder.0.join("server.pem"), "nothing").unwrap();
+    server.kill("-HUP");
+    server.wait_for_log("expected a certificate in PEM, found none");
+    let (mut again, _) = server.connect(server.trusting());
+    again.sync();
+    assert_eq!(shown(&again), shown(&after));
+}
+
+#[test]
+fn too_many_handshakes_a_second_are_told_to_come_later() {
+    let server = Server::with_tls("connection_rate_limit: 2", |_| {});
+    let mut refused = 0;
+    // Three in one second, whenever seconds begin.
+    for _ in 0..6 {
+        let mut plain = Client(server.dial());
+        assert!(plain.line().starts_with("INFO"));
+        plain.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut text = String::new();
+        let _ = plain.0.read_to_string(&mut text);
+        refused += u32::from(text.contains("-ERR 'Connection throttling is active."));
+    }
+    assert!(refused >= 2, "{refused}");
+}
+
+#[test]
+fn mistakes_are_lines_with_places() {
+    let folder = Folder::new();
+    let path = folder.0.join("natsd.conf");
+    fs::write(folder.0.join("no.pem"), "no").unwrap();
+    let run = |text: &str| {
+        let text = text.replace("DIR", &folder.0.display().to_string());
+        fs::write(&path, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_lunix"))
+            .args(["natsd", "-t", "-c"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap().replace(&format!("{}/", folder.0.display()), "")
+    };
+    assert_eq!(
+        run(
+            "tls {\n min_version: 1.1, cipher_suites: [x]\n handshake_first: maybe, pinned_certs: [ab]\n verfy: true\n}"
+        ),
+        "natsd.conf:1:5: tls: expected cert_file and key_file\n\
+         natsd.conf:2:15: min_version: expected 1.2 or 1.3, found '1.1'\n\
+         natsd.conf:2:36: cipher_suites: expected one of TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, \
+         TLS_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
+         TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, \
+         TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, \
+         TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, found 'x'\n\
+         natsd.conf:3:19: handshake_first: expected true, false, auto or a duration, found 'maybe'\n\
+         natsd.conf:3:41: pinned_certs: expected 64 hexadecimal digits, the SHA-256 of a public key \
+         (DER SubjectPublicKeyInfo), found 'ab'\n\
+         natsd.conf:4:2: verfy: unknown key, did you mean 'verify'?\n"
+    );
+    assert_eq!(
+        run("tls { cert_file: 'DIR/no.pem', key_file: 'DIR/no.pem' }"),
+        "natsd.conf:1:5: tls: no.pem: expected a certificate in PEM, found none\n"
+    );
+}
+
+/// The Python with nats-py that `cargo xtask test` has made, or none.
+fn python() -> Option<PathBuf> {
+    let python = PathBuf::from(std::env::var_os("HOME")?).join(".cache/lunix/interop-python/bin/python");
+    python.is_file().then_some(python)
+}
+
+#[test]
+fn openssl_and_nats_py_are_served() {
+    let server = Server::with_tls("ca_file: \"DIR/ca.pem\", verify: true, handshake_first: auto", |ca| {
+        ca.sign("client", &[(DnType::CommonName, "client")], Vec::new());
+    });
+    let folder = &server.folder.0;
+    let spawned = Command::new("openssl")
+        .args([
+            "s_client",
+            "-quiet",
+            "-verify_return_error",
+            "-connect",
+            &format!("127.0.0.1:{}", server.port),
+        ])
+        .arg("-CAfile")
+        .arg(folder.join("ca.pem"))
+        .arg("-cert")
+        .arg(folder.join("client.pem"))
+        .arg("-key")
+        .arg(folder.join("client-key.pem"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    match spawned {
+        Err(error) => eprintln!("SKIPPED openssl_and_nats_py_are_served: openssl: {error}"),
+        Ok(mut openssl) => {
+            openssl.stdin.as_mut().unwrap().write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").unwrap();
+            let mut out = openssl.stdout.take().unwrap();
+            assert!(line(&mut out).starts_with("INFO"));
+            assert_eq!(line(&mut out), "PONG");
+            openssl.kill().unwrap();
+            openssl.wait().unwrap();
+        }
+    }
+    let Some(python) = python() else {
+        eprintln!("SKIPPED openssl_and_nats_py_are_served: no Python with nats-py");
+        return;
+    };
+    for first in ["False", "True"] {
+        let script = format!(
+            "import asyncio, ssl, nats\n\
+             async def main():\n\
+             \x20   context = ssl.create_default_context(cafile='ca.pem')\n\
+             \x20   context.load_cert_chain('client.pem', 'client-key.pem')\n\
+             \x20   nc = await nats.connect('tls://localhost:{}', tls=context, tls_handshake_first={first},\n\
+             \x20       tls_hostname='localhost', allow_reconnect=False)\n\
+             \x20   sub = await nc.subscribe('a')\n\
+             \x20   await nc.publish('a', b'x' * 1000000)\n\
+             \x20   print(len((await sub.next_msg(60)).data))\n\
+             \x20   await nc.close()\n\
+             asyncio.run(main())\n",
+            server.port
+        );
+        let output = Command::new(&python).args(["-c", &script]).current_dir(folder).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1000000\n", "{errors}");
+    }
+}
+
+#[test]
+fn a_certificate_says_which_user_it_is() {
+    let config = block("ca_file: \"DIR/ca.pem\", verify_and_map: true")
+        + "authorization { users: [
+            { user: \"ann@example.com\", permissions: { publish: \"ann\" } }
+            { user: \"www.example.com\", permissions: { publish: \"www\" } }
+            { user: \"spiffe://example/x\", permissions: { publish: \"uri\" } }
+            { user: \"CN=bob, OU=it, O=lunix\", permissions: { publish: \"bob\" } }
+        ] }";
+    let server = Server::start(&config, |ca| {
+        let email = SanType::Rfc822Name("ann@example.com".try_into().unwrap());
+        let dns = SanType::DnsName("www.example.com".try_into().unwrap());
+        let uri = SanType::URI("spiffe://example/x".try_into().unwrap());
+        ca.sign("ann", &[(DnType::CommonName, "eve")], vec![dns.clone(), email]);
+        ca.sign("www", &[(DnType::CommonName, "eve")], vec![uri.clone(), dns]);
+        ca.sign("uri", &[(DnType::CommonName, "eve")], vec![uri]);
+        let [o, ou, cn] = [DnType::OrganizationName, DnType::OrganizationalUnitName, DnType::CommonName];
+        ca.sign("bob", &[(o, "lunix"), (ou, "it"), (cn.clone(), "bob")], Vec::new());
+        ca.sign("eve", &[(cn, "bob")], Vec::new());
+    });
+    for name in ["ann", "www", "uri", "bob"] {
+        let (mut client, _) = server.connect(server.config(&[&TLS13], Some(name)));
+        client.say(&format!("PUB {name} 0\n\nPUB other 0\n\nPING\n"));
+        client.expect("-ERR 'Permissions Violation for Publish to \"other\"'\nPONG\n");
+    }
+    // A certificate that is nobody's is not made up for by a password, or by somebody's name.
+    for connect in ["{}", "{\"user\":\"CN=bob, OU=it, O=lunix\",\"pass\":\"\"}"] {
+        let mut plain = server.dial();
+        line(&mut plain);
+        let mut eve = secure(plain, server.config(&[&TLS13], Some("eve")));
+        eve.say(&format!("CONNECT {connect}\n"));
+        assert_eq!(eve.rest(), "-ERR 'Authorization Violation'\n");
+    }
+}
