@@ -290,7 +290,7 @@ fn said(bench: &Bench, client: usize) -> String {
 }
 
 fn subscribe(bench: &mut Bench, model: &mut Model, client: usize, sid: u8, extra: u8, subject: String) {
-    let queue = (extra % 3 != 0).then(|| format!("q{}", extra % 3));
+    let queue = (!extra.is_multiple_of(3)).then(|| format!("q{}", extra % 3));
     let word = queue.as_ref().map_or(String::new(), |queue| format!(" {queue}"));
     bench.receive(client, format!("SUB {subject}{word} {sid}\r\n").as_bytes());
     let answer = said(bench, client);
