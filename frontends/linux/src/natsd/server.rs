@@ -144,6 +144,7 @@ impl Server {
             identity: &self.wires.identity,
             settings: &self.source.settings,
             door: &self.wires.door,
+            leaves: &self.leaves,
             now: reactor.now(),
             zero: self.monitor.zero(),
         };

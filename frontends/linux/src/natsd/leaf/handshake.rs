@@ -47,6 +47,10 @@ impl Link {
         Self { kind, rules: None, name: String::new(), cluster: String::new(), headers: false }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Which hub it is.
     pub(super) fn remote(&self) -> Option<usize> {
         match self.kind {

@@ -69,6 +69,11 @@ impl Leaves {
         self.listener = Some((index, self.settings.advertise.clone().unwrap_or(address)));
     }
 
+    /// What the other side of a connection is called.
+    pub(super) fn name_of(&self, client: ClientId) -> &str {
+        self.links.get(&client.index()).map_or("", Link::name)
+    }
+
     /// Whether the listener is for leaf nodes.
     pub(super) fn listens(&self, index: usize) -> bool {
         self.listener.as_ref().is_some_and(|(own, _)| *own == index)

@@ -1,5 +1,8 @@
 //! Reports by name: what HTTP and `$SYS` have in common.
 
+use lunix_core::broker::Peer;
+
+use super::super::utc::Span;
 use super::connz;
 use super::json::{Json, State};
 use super::subsz;
@@ -117,10 +120,31 @@ fn routez(view: &View<'_>, json: &mut Json<'_>) {
         .end_object();
 }
 
-fn leafz(view: &View<'_>, json: &mut Json<'_>) {
+fn leafz(view: &mut View<'_>, json: &mut Json<'_>) {
     json.begin_object();
     view.stamp(json);
-    json.number("leafnodes", 0).empty("leafs", "[]").end_object();
+    let leaves: Vec<_> = view.leaves().collect();
+    json.number("leafnodes", leaves.len());
+    if leaves.is_empty() {
+        json.empty("leafs", "[]").end_object();
+        return;
+    }
+    json.key("leafs").begin_array();
+    for (client, status) in leaves {
+        let is_spoke = view.broker.leaf(client).is_some_and(|leaf| leaf.is_hub);
+        let (ip, port) = match status.peer {
+            Peer::Tcp(address) => (address.ip().to_canonical().to_string(), address.port()),
+            Peer::Local => (String::new(), 0),
+        };
+        let traffic = status.traffic;
+        json.begin_object().number("id", status.number).string("name", view.leaves.name_of(client));
+        json.number("is_spoke", is_spoke).string("account", view.account_name(status.account));
+        json.string("ip", ip).number("port", port).key("rtt").plain(Span(status.rtt.unwrap_or_default()));
+        json.number("in_msgs", traffic.in_messages).number("out_msgs", traffic.out_messages);
+        json.number("in_bytes", traffic.in_bytes).number("out_bytes", traffic.out_bytes);
+        json.number("subscriptions", status.subscriptions).string("compression", "off").end_object();
+    }
+    json.end_array().end_object();
 }
 
 fn gatewayz(view: &View<'_>, json: &mut Json<'_>) {

@@ -18,8 +18,10 @@ pub(super) fn varz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) 
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     json.number("mem", resident()).number("cores", cores).number("gomaxprocs", 1).number("cpu", cpu);
     let s = view.broker.statistics();
-    json.number("connections", s.connections).number("total_connections", s.total_connections);
-    json.number("routes", 0).number("remotes", 0).number("leafnodes", 0);
+    let leaves = view.leaves().count();
+    let clients = s.connections.saturating_sub(u32::try_from(leaves).unwrap_or(u32::MAX));
+    json.number("connections", clients).number("total_connections", s.total_connections);
+    json.number("routes", 0).number("remotes", 0).number("leafnodes", leaves);
     for (direction, messages, bytes) in
         [("in", s.in_messages, s.in_bytes), ("out", s.out_messages, s.out_bytes)]
     {

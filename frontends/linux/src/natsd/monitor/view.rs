@@ -9,6 +9,7 @@ use lunix_proto::nats::Connect;
 use super::super::auth::door::Door;
 use super::super::connection::Connection;
 use super::super::identity::Identity;
+use super::super::leaf::Leaves;
 use super::super::memory::Growing;
 use super::super::settings::Settings;
 use super::super::utc::{Rfc3339, Uptime};
@@ -121,6 +122,7 @@ pub(in crate::natsd) struct View<'a> {
     pub(in crate::natsd) identity: &'a Identity,
     pub(in crate::natsd) settings: &'a Settings,
     pub(in crate::natsd) door: &'a Door,
+    pub(in crate::natsd) leaves: &'a Leaves,
     pub(in crate::natsd) now: Instant,
     /// The clock on the wall when the other one stood at zero.
     pub(in crate::natsd) zero: SystemTime,
@@ -142,11 +144,20 @@ impl View<'_> {
 
     /// Open clients.
     pub(super) fn clients(&mut self) -> impl Iterator<Item = (ClientId, ClientStatus)> + use<'_> {
+        self.connected(false)
+    }
+
+    /// Leaf nodes and hubs that are connected.
+    pub(super) fn leaves(&mut self) -> impl Iterator<Item = (ClientId, ClientStatus)> + use<'_> {
+        self.connected(true)
+    }
+
+    fn connected(&mut self, leaves: bool) -> impl Iterator<Item = (ClientId, ClientStatus)> + use<'_> {
         let end = self.broker.clients_end().index();
         let broker = &mut *self.broker;
-        (0..end).filter_map(move |index| {
-            let client = ClientId::new(index);
-            broker.client(client).map(|status| (client, status))
+        (0..end).map(ClientId::new).filter_map(move |client| {
+            let status = broker.client(client)?;
+            (broker.leaf(client).is_some_and(|leaf| leaf.joined) == leaves).then_some((client, status))
         })
     }
 
