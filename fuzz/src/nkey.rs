@@ -22,7 +22,7 @@ pub fn text(data: &[u8]) {
         assert_eq!(encode_url(bytes, &mut again), Ok(text.as_str()));
     }
     if let Ok(token) = Token::split(text) {
-        assert!(text.starts_with(token.signed));
+        assert!(text.contains(token.signed) && (token.version == 1 || text.starts_with(token.signed)));
         let mut room = vec![0; token.claims_len()];
         if let Ok(json) = token.claims(&mut room) {
             claims(json);

@@ -384,6 +384,38 @@ fn tokens_of_users() {
     assert_eq!(said(&token(&realm.scoped, &user, "user", signed, &json!({}))), VIOLATION, "it claims limits");
 }
 
+/// A token of the first version, which signs the claims alone. Keys in the field still have them.
+fn old_token(issuer: &KeyPair, subject: &KeyPair, kind: &str, nats: &Value, header: &str) -> String {
+    let claims = json!({
+        "jti": "x", "iat": now(), "iss": issuer.public_key(), "sub": subject.public_key(), "name": "n",
+        "type": kind, "nats": nats
+    });
+    let claims = base64(claims.to_string().as_bytes());
+    format!("{}.{claims}.{}", base64(header.as_bytes()), sign(issuer, &claims))
+}
+
+#[test]
+fn tokens_of_the_first_version() {
+    const HEADER: &str = r#"{"typ":"jwt","alg":"ed25519"}"#;
+    let (realm, user) = (Realm::new(), KeyPair::new_user());
+    let limits =
+        json!({"limits": {"subs": -1, "conn": -1, "imports": -1, "exports": -1, "data": -1, "payload": -1}});
+    let server = Server::start(&format!(
+        "operator: {}\nresolver: MEMORY\nresolver_preload {{ {}: {} }}",
+        old_token(&realm.operator, &realm.operator, "operator", &json!({}), HEADER),
+        realm.account.public_key(),
+        old_token(&realm.operator, &realm.account, "account", &limits, HEADER),
+    ));
+    let said = |token: &str| with_token(&server, &user, token).1;
+    let good = old_token(&realm.account, &user, "user", &json!({"pub": {}, "sub": {}}), HEADER);
+    assert_eq!(said(&good), "PONG");
+    assert_eq!(said(&realm.user_token(&user, &json!({}), &json!({}))), "PONG");
+    assert_eq!(said(&old_token(&realm.signer, &user, "user", &json!({}), HEADER)), VIOLATION);
+    // The header says what is signed, so it must say the version that the claims are of.
+    let new = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
+    assert_eq!(said(&old_token(&realm.account, &user, "user", &json!({}), new)), VIOLATION);
+}
+
 #[test]
 fn what_tokens_permit() {
     let (realm, user) = (Realm::new(), KeyPair::new_user());

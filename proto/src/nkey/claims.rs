@@ -15,7 +15,7 @@ pub enum ClaimsError {
     Syntax,
     /// This member is missing or has not its type.
     Member(&'static str),
-    /// They are of a newer version than 2, or of the old first one.
+    /// They are of a newer version than 2, or of none.
     Version,
     /// The issuer is not of a kind that may make such claims.
     Issuer,
@@ -26,7 +26,7 @@ impl core::fmt::Display for ClaimsError {
         match self {
             Self::Syntax => f.write_str("no JSON object"),
             Self::Member(key) => write!(f, "\"{key}\" is missing or has another type"),
-            Self::Version => f.write_str("not of version 2"),
+            Self::Version => f.write_str("neither of version 2 nor of version 1"),
             Self::Issuer => f.write_str("issued by another kind of key"),
         }
     }
@@ -261,6 +261,18 @@ object! {
 }
 
 impl User<'_> {
+    /// Reads what version 1 had elsewhere, and takes limits that it did not say for none.
+    fn age(&mut self, nats: Object<'_>, account: Option<PublicKey>) {
+        self.issuer_account = account;
+        for (key, limit) in
+            [("subs", &mut self.subscriptions), ("data", &mut self.data), ("payload", &mut self.payload)]
+        {
+            if nats.get(key).is_none() {
+                *limit = -1;
+            }
+        }
+    }
+
     /// It claims nothing for itself, as the users of a scoped signing key must.
     pub fn is_empty(&self) -> bool {
         let bare = Self { issuer_account: self.issuer_account, tags: self.tags, ..Self::default() };
@@ -477,6 +489,9 @@ object! {
         expires: i64 = "exp" or 0,
         not_before: i64 = "nbf" or 0,
         nats: Option<Object<'b>> = "nats" or None,
+        /// Of version 1, whose kind and account stand here.
+        old_type: Str<'b> = "type" or Str::EMPTY,
+        old_account: Option<PublicKey> = "issuer_account" or None,
     }
 }
 
@@ -501,21 +516,30 @@ pub struct Claims<'b> {
     pub not_before: i64,
     /// What it is for.
     pub body: Body<'b>,
+    /// 2, or 1 for those of before 2020. What version 1 knew not is as if it were not said.
+    pub version: u8,
 }
 
 impl<'b> Claims<'b> {
     /// Reads the JSON of [`Token::claims`](super::jwt::Token::claims).
     ///
     /// # Errors
-    /// They are no claims of version 2 of one of the four kinds, or the issuer is not of a kind that makes such.
+    /// They are no claims of one of the four kinds (version 1: of the first three), or the issuer is not of a kind that makes such.
     pub fn parse(json: &'b [u8]) -> Result<Self, ClaimsError> {
         let value = json::parse(json).map_err(|_| ClaimsError::Syntax)?;
         let head = Head::read(value)?;
-        let nats = head.nats.ok_or(ClaimsError::Member("nats"))?;
-        if nats.get("version").and_then(|version| version.as_i64()) != Some(2) {
-            return Err(ClaimsError::Version);
-        }
-        let kind = nats.get("type").and_then(|kind| kind.as_str()).ok_or(ClaimsError::Member("type"))?;
+        let (nats, kind, version) = if head.old_type.is_empty() {
+            let nats = head.nats.ok_or(ClaimsError::Member("nats"))?;
+            if nats.get("version").and_then(|version| version.as_i64()) != Some(2) {
+                return Err(ClaimsError::Version);
+            }
+            let kind = nats.get("type").and_then(|kind| kind.as_str());
+            (nats, kind.ok_or(ClaimsError::Member("type"))?, 2)
+        } else {
+            let empty = json::parse(b"{}").ok().and_then(|value| value.as_object());
+            let nats = head.nats.or(empty).ok_or(ClaimsError::Member("nats"))?;
+            (nats, head.old_type, 1)
+        };
         let value = Value::Object(nats);
         let (body, of, by) = match kind {
             kind if kind.eq_str("operator") => {
@@ -525,8 +549,14 @@ impl<'b> Claims<'b> {
                 // An account that is its own issuer is not trusted, but it is well formed.
                 (Body::Account(Account::read(value)?), Kind::Account, &[Kind::Operator, Kind::Account][..])
             }
-            kind if kind.eq_str("user") => (Body::User(User::read(value)?), Kind::User, &[Kind::Account][..]),
-            kind if kind.eq_str("activation") => {
+            kind if kind.eq_str("user") => {
+                let mut user = User::read(value)?;
+                if version == 1 {
+                    user.age(nats, head.old_account);
+                }
+                (Body::User(user), Kind::User, &[Kind::Account][..])
+            }
+            kind if kind.eq_str("activation") && version == 2 => {
                 let by = &[Kind::Account, Kind::Operator][..];
                 (Body::Activation(Activation::read(value)?), Kind::Account, by)
             }
@@ -539,7 +569,7 @@ impl<'b> Claims<'b> {
         let subject = head.subject.as_plain().ok_or(ClaimsError::Member("sub"))?;
         let subject = PublicKey::parse_as(of, subject).map_err(|_| ClaimsError::Member("sub"))?;
         let Head { id, name, audience, issued_at, expires, not_before, .. } = head;
-        Ok(Self { id, issuer, subject, name, audience, issued_at, expires, not_before, body })
+        Ok(Self { id, issuer, subject, name, audience, issued_at, expires, not_before, body, version })
     }
 
     /// Whether they hold at `now`, in seconds since 1970.

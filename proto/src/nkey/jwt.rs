@@ -11,7 +11,7 @@ pub const MAX_TOKEN: usize = 1 << 20;
 pub enum TokenError {
     /// It has not three parts, or is longer than [`MAX_TOKEN`].
     Parts,
-    /// Its header does not say `JWT` and `ed25519-nkey`.
+    /// Its header does not say `JWT` and `ed25519-nkey`, or `ed25519` as the first version did.
     Header,
     /// Its signature is no base64 of 64 bytes.
     Signature,
@@ -32,7 +32,9 @@ impl core::error::Error for TokenError {}
 /// A token's parts. Neither are its claims read nor its signature checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'b> {
-    /// What is signed: header, dot, claims.
+    /// The version of the claims that the header announces: 2, or 1.
+    pub version: u8,
+    /// What is signed: header, dot, claims; in version 1 the claims alone.
     pub signed: &'b str,
     /// The claims in base64: [`Token::claims`] reads them.
     pub claims: &'b str,
@@ -57,13 +59,14 @@ impl<'b> Token<'b> {
         if claims.contains('.') {
             return Err(TokenError::Parts);
         }
-        check_header(header)?;
+        let version = header_version(header)?;
         let mut room = [0; 64];
         let len = base64::decode_url(signature, &mut room).map_err(|_| TokenError::Signature)?.len();
         if len < room.len() {
             return Err(TokenError::Signature);
         }
-        Ok(Self { signed, claims, signature: room })
+        let signed = if version == 1 { claims } else { signed };
+        Ok(Self { version, signed, claims, signature: room })
     }
 
     /// The room that [`Token::claims`] needs.
@@ -80,7 +83,7 @@ impl<'b> Token<'b> {
     }
 }
 
-fn check_header(text: &str) -> Result<(), TokenError> {
+fn header_version(text: &str) -> Result<u8, TokenError> {
     let mut room = [0; MAX_HEADER];
     let json = base64::decode_url(text, &mut room).map_err(|_| TokenError::Header)?;
     let object = json::parse(json).ok().and_then(|value| value.as_object()).ok_or(TokenError::Header)?;
@@ -88,6 +91,9 @@ fn check_header(text: &str) -> Result<(), TokenError> {
         let value = object.get(key).and_then(|value| value.as_str());
         value.is_some_and(|value| value.chars().map(|char| char.to_ascii_lowercase()).eq(expected.chars()))
     };
-    // `ed25519` alone is version 1, whose signature leaves out the header.
-    if says("typ", "jwt") && says("alg", "ed25519-nkey") { Ok(()) } else { Err(TokenError::Header) }
+    match says("typ", "jwt") {
+        true if says("alg", "ed25519-nkey") => Ok(2),
+        true if says("alg", "ed25519") => Ok(1),
+        _ => Err(TokenError::Header),
+    }
 }

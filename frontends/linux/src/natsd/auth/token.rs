@@ -32,7 +32,11 @@ impl Signed {
         let mut json = vec![0; token.claims_len()];
         let len = token.claims(&mut json).map_err(|_| SignedError::Text)?.len();
         json.truncate(len);
-        let issuer = Claims::parse(&json).map_err(|_| SignedError::Text)?.issuer;
+        let Claims { issuer, version, .. } = Claims::parse(&json).map_err(|_| SignedError::Text)?;
+        // Who could choose what is signed could choose what it says.
+        if version != token.version {
+            return Err(SignedError::Text);
+        }
         if !verify(&issuer, token.signed.as_bytes(), &token.signature) {
             return Err(SignedError::Signature);
         }
