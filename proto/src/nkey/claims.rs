@@ -68,6 +68,22 @@ impl<'b> Read<'b> for Option<PublicKey> {
     }
 }
 
+/// The next member that says something. Tokens are read seldom: what reads them is better small than fast.
+#[inline(never)]
+fn next<'b>(members: &mut Members<'b>) -> Option<(Str<'b>, Value<'b>)> {
+    members.find(|(_, value)| !value.is_null())
+}
+
+#[inline(never)]
+fn is(key: Str<'_>, name: &str) -> bool {
+    key.eq_str(name)
+}
+
+#[inline(never)]
+fn member<'b>(object: Object<'b>, name: &str) -> Option<Value<'b>> {
+    object.get(name)
+}
+
 /// Makes a struct that is read from an object's members.
 macro_rules! object {
     ($(#[$meta:meta])* $vis:vis $type:ident<$life:lifetime> { $($(#[$doc:meta])* $field:ident: $ty:ty = $key:literal or $default:expr,)* }) => {
@@ -93,8 +109,9 @@ macro_rules! object {
         impl<$life> Read<$life> for $type $(<$generic>)? {
             fn read(value: Value<$life>) -> Result<Self, ClaimsError> {
                 let mut new = Self::default();
-                for (key, value) in value.as_object().ok_or(ClaimsError::Syntax)? {
-                    $(if key.eq_str($key) && !value.is_null() {
+                let mut members = value.as_object().ok_or(ClaimsError::Syntax)?.iter();
+                while let Some((key, value)) = next(&mut members) {
+                    $(if is(key, $key) {
                         new.$field = Read::read(value).map_err(|error| match error {
                             ClaimsError::Syntax => ClaimsError::Member($key),
                             inner => inner,
@@ -331,8 +348,8 @@ impl<'b> Read<'b> for Share {
     fn read(value: Value<'b>) -> Result<Self, ClaimsError> {
         let text = value.as_str().ok_or(ClaimsError::Syntax)?;
         Ok(match text {
-            text if text.eq_str("stream") => Self::Stream,
-            text if text.eq_str("service") => Self::Service,
+            text if is(text, "stream") => Self::Stream,
+            text if is(text, "service") => Self::Service,
             _ => Self::Unknown,
         })
     }
@@ -392,14 +409,14 @@ impl<'b> Read<'b> for SigningKey<'b> {
         let Some(object) = value.as_object() else {
             return PublicKey::read(value).map(|key| Self { key, scope: None });
         };
-        let key = object.get("key").ok_or(ClaimsError::Member("key"))?;
-        let kind = object.get("kind").and_then(|kind| kind.as_str());
+        let key = member(object, "key").ok_or(ClaimsError::Member("key"))?;
+        let kind = member(object, "kind").and_then(|kind| kind.as_str());
         if !kind.is_some_and(|kind| kind.eq_str("user_scope")) {
             return Err(ClaimsError::Member("kind"));
         }
         // What a template does not limit is not limited.
         let unlimited = User { subscriptions: -1, data: -1, payload: -1, ..User::default() };
-        let scope = match object.get("template") {
+        let scope = match member(object, "template") {
             None | Some(Value::Null) => unlimited,
             Some(template) => {
                 let mut scope = User::read(template)?;
@@ -409,7 +426,7 @@ impl<'b> Read<'b> for SigningKey<'b> {
                     ("data", &mut scope.data),
                     ("payload", &mut scope.payload),
                 ] {
-                    if members.get(name).is_none_or(|value| value.is_null()) {
+                    if member(members, name).is_none_or(|value| value.is_null()) {
                         *place = -1;
                     }
                 }
@@ -530,10 +547,10 @@ impl<'b> Claims<'b> {
         let head = Head::read(value)?;
         let (nats, kind, version) = if head.old_type.is_empty() {
             let nats = head.nats.ok_or(ClaimsError::Member("nats"))?;
-            if nats.get("version").and_then(|version| version.as_i64()) != Some(2) {
+            if member(nats, "version").and_then(|version| version.as_i64()) != Some(2) {
                 return Err(ClaimsError::Version);
             }
-            let kind = nats.get("type").and_then(|kind| kind.as_str());
+            let kind = member(nats, "type").and_then(|kind| kind.as_str());
             (nats, kind.ok_or(ClaimsError::Member("type"))?, 2)
         } else {
             let empty = json::parse(b"{}").ok().and_then(|value| value.as_object());
@@ -542,21 +559,21 @@ impl<'b> Claims<'b> {
         };
         let value = Value::Object(nats);
         let (body, of, by) = match kind {
-            kind if kind.eq_str("operator") => {
+            kind if is(kind, "operator") => {
                 (Body::Operator(Operator::read(value)?), Kind::Operator, &[Kind::Operator][..])
             }
-            kind if kind.eq_str("account") => {
+            kind if is(kind, "account") => {
                 // An account that is its own issuer is not trusted, but it is well formed.
                 (Body::Account(Account::read(value)?), Kind::Account, &[Kind::Operator, Kind::Account][..])
             }
-            kind if kind.eq_str("user") => {
+            kind if is(kind, "user") => {
                 let mut user = User::read(value)?;
                 if version == 1 {
                     user.age(nats, head.old_account);
                 }
                 (Body::User(user), Kind::User, &[Kind::Account][..])
             }
-            kind if kind.eq_str("activation") && version == 2 => {
+            kind if is(kind, "activation") && version == 2 => {
                 let by = &[Kind::Account, Kind::Operator][..];
                 (Body::Activation(Activation::read(value)?), Kind::Account, by)
             }

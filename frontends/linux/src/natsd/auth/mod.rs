@@ -6,6 +6,7 @@ pub(super) mod door;
 pub(crate) mod grant;
 mod hasher;
 mod identity;
+mod known;
 pub(super) mod names;
 mod operator;
 mod resolver;

@@ -74,7 +74,7 @@ impl Authorization {
             (None, None) => {}
         }
         self.token = section.take(&["token"]).as_ref().and_then(secret);
-        if let Some(timeout) = section.take(&["timeout"]).as_ref().and_then(timeout) {
+        if let Some(timeout) = section.duration(&["timeout"], MIN_TIMEOUT, MAX_TIMEOUT) {
             self.timeout = timeout;
         }
         let default =
@@ -98,14 +98,6 @@ impl Authorization {
 
 const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
-
-/// Seconds, which may be parts of one, or a duration.
-fn timeout(value: &Value) -> Option<Duration> {
-    let seconds = value.text().and_then(|text| text.parse().ok());
-    let span = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    span.filter(|span| (MIN_TIMEOUT..=MAX_TIMEOUT).contains(span))
-        .or_else(|| value.duration(MIN_TIMEOUT, MAX_TIMEOUT))
-}
 
 pub(super) fn secret(value: &Value) -> Option<Secret> {
     value.parsed("a password, or a whole hash of bcrypt", Secret::parse)
