@@ -808,6 +808,42 @@ fn a_port_that_changed_hands_makes_nobody_root() {
     watcher.sync();
 }
 
+/// An address of this machine that is not loopback: a peer with it looks as one from elsewhere.
+fn outer_address() -> Option<SocketAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent; the kernel only chooses an address.
+    socket.connect("192.0.2.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then(|| SocketAddr::new(ip, 0))
+}
+
+#[test]
+fn from_elsewhere_nobody_is_known_without_credentials() {
+    let Some(outer) = outer_address() else {
+        return eprintln!("SKIPPED from_elsewhere_nobody_is_known_without_credentials: only loopback");
+    };
+    let open = |server: &Server| {
+        let stream = connect_from(outer, SocketAddr::from(([127, 0, 0, 1], server.port)));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Client { reader: BufReader::new(stream), info: String::new() };
+        client.info = client.line();
+        client
+    };
+    let server = Server::start("");
+    for members in [json!({}), json!({"user": "root", "pass": ""})] {
+        let mut client = open(&server);
+        assert!(client.info.contains("\"auth_required\":true"));
+        assert_eq!(say_connect(&mut client, &members), VIOLATION);
+    }
+    let server = Server::start("identity { others { publish: hello } }");
+    let mut client = open(&server);
+    client.say("CONNECT {\"verbose\":false}\nPUB hello 0\n\nPUB x 0\n\nPING");
+    assert_eq!([client.line(), client.line()], ["-ERR 'Permissions Violation for Publish to \"x\"'", "PONG"]);
+    let server = Server::start("authorization { users: [{ user: a, password: a }] }");
+    assert_eq!(say_connect(&mut open(&server), &json!({"user": "a", "pass": "a"})), "PONG");
+    assert_eq!(say_connect(&mut open(&server), &json!({})), VIOLATION);
+}
+
 #[test]
 fn official_clients_bring_their_credentials() {
     let Some(python) = python("official_clients_bring_their_credentials") else { return };
