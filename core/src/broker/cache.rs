@@ -43,7 +43,12 @@ impl Nodes {
         place.map(|place| *place = node).is_some()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The last one that [`Nodes::pop`] has not answered.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<u32> {
         self.len = self.len.checked_sub(1)?;
         self.nodes.get(usize::from(self.len)).copied()

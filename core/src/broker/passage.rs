@@ -170,6 +170,7 @@ impl Hops {
 
 impl<'t> Passage<'t> {
     /// Begins a message's way.
+    #[inline(always)]
     pub(super) fn new<M: Memory>(
         broker: &mut Broker<M>,
         from: u32,
@@ -326,7 +327,7 @@ impl<M: Memory> Broker<M> {
 
     /// Whether the message, at home, might cross a border at all.
     #[inline]
-    fn has_borders(&self, passage: &Passage<'_>) -> bool {
+    pub(super) fn has_borders(&self, passage: &Passage<'_>) -> bool {
         self.memory.border(self.machine.hops.here().account, 0).is_some()
             || passage.publish.subject.starts_with(Exchange::PREFIX)
     }

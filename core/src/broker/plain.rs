@@ -23,6 +23,7 @@ pub(super) struct Usual {
 
 impl Usual {
     /// Not everybody can have a header block.
+    #[inline]
     pub(super) fn new(publish: &Publish<'_>, is: bool) -> Self {
         let body = publish.body.len();
         let size =
@@ -79,6 +80,21 @@ impl<M: Memory> Turn<'_, M> {
         machine.statistics.out_messages += 1;
         machine.statistics.out_bytes += body;
         Some((ClientId::new(slot.client), subscription))
+    }
+
+    /// Ends the way of a message that has no receivers but usual ones, and is with all of them.
+    #[inline]
+    pub(super) fn end_usual(&mut self) {
+        if let Some(passage) = &self.message
+            && passage.is_usual()
+            && passage.route.is_over()
+            && (passage.delivered || passage.publish.reply.is_none())
+            && !self.broker.machine.router.is_unsettled()
+            && !self.broker.machine.leaves.any()
+            && !self.broker.has_borders(passage)
+        {
+            self.message = None;
+        }
     }
 
     /// The message at hand for its [usual](Turn::usual) receiver.

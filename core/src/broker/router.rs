@@ -157,6 +157,14 @@ pub(super) struct Match {
     pub(super) group: Option<u32>,
 }
 
+impl Route {
+    /// All that matches was answered.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.next == NONE && self.walk.is_none() && self.nodes.is_empty()
+    }
+}
+
 impl Router {
     pub(super) const fn new(seed: u64, leaves: bool) -> Self {
         Self {
@@ -424,6 +432,7 @@ impl Router {
     }
 
     /// Whether a message has left something to be done.
+    #[inline]
     pub(super) fn is_unsettled(&self) -> bool {
         self.spent != NONE || self.touched != NONE
     }

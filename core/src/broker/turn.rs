@@ -126,6 +126,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         if let Some((to, subscription)) = self.usual() {
             return self.usual_delivery(to, subscription).map(Action::Deliver);
         }
+        self.end_usual();
         let step = self.step()?;
         Some(match step {
             Step::Unsubscribed(to, described) => {
