@@ -1,6 +1,9 @@
 //! natsd as a leaf node of nats-server, and the other way round, as clients of both see it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -555,6 +558,43 @@ fn an_account_joins_the_account_of_its_key() {
         let mut other = Client::connect_as(leaf.port, "y");
         assert_eq!(other.ask("ask", "who"), "y who");
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_in_both_directions_and_before_or_after_info() {
+    let test = "tls_in_both_directions_and_before_or_after_info";
+    let folder = Folder::new();
+    tls::Authority::new(&folder.0, "ca").sign_server("server");
+    let file = |name: &str| folder.0.join(name).display().to_string();
+    let (certificate, key, ca) = (file("server.pem"), file("server-key.pem"), file("ca.pem"));
+    let peers = Program::nats_servers(test);
+    let hubs = peers.iter().cloned().map(|hub| (hub, Program::natsd()));
+    let leaves = peers.iter().cloned().map(|leaf| (Program::natsd(), leaf));
+    for (hub, leaf) in hubs.chain(leaves).chain([(Program::natsd(), Program::natsd())]) {
+        eprintln!("{test}: {} at hub {}", leaf.0.display(), hub.0.display());
+        let first: &[bool] =
+            if hub.1.is_empty() && hub.0.starts_with("/usr") { &[false] } else { &[false, true] };
+        for first in first.iter().filter(|first| !**first || !leaf.0.starts_with("/usr")) {
+            let port = port();
+            let more = if *first { ", handshake_first: true" } else { "" };
+            let tls = format!("tls {{ cert_file: \"{certificate}\", key_file: \"{key}\" {more} }}");
+            let hub = hub.serve(&hub_config(port, &tls));
+            let trust = format!(", tls {{ ca_file: \"{ca}\" {more} }}");
+            let leaf = leaf.serve(&leaf_config("edge", port, &trust));
+            let done = answer(&leaf, "ask", "leaf");
+            let mut client = hub.connect();
+            assert_eq!(client.ask("ask", "over TLS"), "leaf over TLS");
+            client.publish("ask", "", "end");
+            done.join().unwrap();
+        }
+    }
+    // Who is not who it says it is gets nothing.
+    let port = port();
+    let tls = format!("tls {{ cert_file: \"{certificate}\", key_file: \"{key}\" }}");
+    let _hub = Program::natsd().serve(&hub_config(port, &tls));
+    let leaf = Program::natsd().serve(&leaf_config("edge", port, ""));
+    leaf.logged("TLS handshake error");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::monitor::Monitor;
 use super::reload::Source;
 use super::server::{Server, Token};
 use super::settings::Socket;
+use super::tls::Acceptor;
 use super::wires::Wires;
 use crate::reactor::Reactor;
 use crate::sys::signals::Signals;
@@ -128,7 +129,9 @@ impl Started {
         let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));
         if let Some((index, address)) = leaf_listener {
             log.line(Tag::Info, format_args!("Listening for leafnode connections on {address}"));
-            leaves.listen(index, address);
+            let tls = settings.leafnodes.tls.as_ref();
+            let acceptor = tls.map(|tls| Acceptor::new(tls, false)).transpose()?;
+            leaves.listen(index, address, acceptor);
         }
         let wires = Wires::new(identity, log, door);
         let mut server = Server::new(broker, wires, listeners, signals, source, leaves, monitor);

@@ -90,12 +90,12 @@ impl Server {
             if info.client_id == 0 || info.leafnode_urls.iter().next().is_none() {
                 return self.part(reactor, client, "that is not a port for leaf nodes");
             }
-            if info.tls_required {
-                return self.part(
-                    reactor,
-                    client,
-                    "the hub requires TLS, which is not in this build for leaf nodes",
-                );
+            if info.tls_required || settings.tls.is_some() {
+                let host = self.leaves.remotes.get(remote).and_then(|remote| remote.url());
+                let host = host.map(|url| url.host.clone()).unwrap_or_default();
+                if let Err(line) = self.begin_tls(reactor, client, settings.tls.as_ref(), &host) {
+                    return self.part(reactor, client, &line);
+                }
             }
             if let Some(link) = self.leaves.links.get_mut(&client.index()) {
                 link.name = info.server_name.chars().collect();
@@ -183,6 +183,8 @@ impl Server {
             max_payload: identity.max_payload,
             client_id: number,
             auth_required: !self.leaves.settings.users.is_empty(),
+            tls_required: self.leaves.acceptor.is_some(),
+            tls_verify: self.leaves.settings.tls.as_ref().is_some_and(|tls| tls.verify),
             nonce: Str::new(nonce),
             leafnode_urls: Urls::new(&urls),
             info_on_connect: true,

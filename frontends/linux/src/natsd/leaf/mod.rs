@@ -4,6 +4,7 @@ mod handshake;
 mod remote;
 mod rules;
 mod sign;
+mod tls;
 mod wires;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use lunix_core::time::{Duration, Instant};
 use super::log::Tag;
 use super::server::{Server, Token};
 use super::settings::Leafnodes;
+use super::tls::Acceptor;
 use super::transport::Transport;
 use crate::reactor::{Key, Reactor};
 use crate::sys::peer::Diagnosis;
@@ -49,6 +51,8 @@ pub(super) struct Leaves {
     links: BTreeMap<u32, Link>,
     /// Which listener is theirs, and the address that others are told.
     listener: Option<(usize, String)>,
+    /// The TLS that they need there.
+    acceptor: Option<Acceptor>,
     random: u64,
 }
 
@@ -59,13 +63,15 @@ impl Leaves {
             settings: settings.clone(),
             links: BTreeMap::new(),
             listener: None,
+            acceptor: None,
             // Xorshift must not start at zero.
             random: seed | 1,
         }
     }
 
     /// The listener with this index is for leaf nodes, who reach it there.
-    pub(super) fn listen(&mut self, index: usize, address: String) {
+    pub(super) fn listen(&mut self, index: usize, address: String, acceptor: Option<Acceptor>) {
+        self.acceptor = acceptor;
         self.listener = Some((index, self.settings.advertise.clone().unwrap_or(address)));
     }
 
@@ -138,10 +144,15 @@ impl Server {
     ) {
         remote::keep_alive(&socket);
         let link = Link::leaf(Leaves::nonce(), is_ours(&socket, peer));
-        if let Some(index) = self.place(reactor, Transport::Plain(socket), name) {
+        let transport = match &self.leaves.acceptor {
+            Some(acceptor) => Transport::Tls(Box::new(acceptor.accept(socket, reactor.now()))),
+            None => Transport::Plain(socket),
+        };
+        if let Some(index) = self.place(reactor, transport, name) {
             self.leaves.links.insert(index, link);
             self.begin_leaf(reactor, index, peer);
             self.greet_leaf(ClientId::new(index));
+            self.greet(reactor, index);
         }
     }
 

@@ -9,12 +9,12 @@ use rustix::net::sockopt;
 
 use super::Leaves;
 use super::handshake::Link;
+use super::tls;
 use crate::bus::resolve::Lookup;
 use crate::bus::transport::Stream;
 use crate::natsd::log::Tag;
 use crate::natsd::server::{Server, Token};
 use crate::natsd::settings::{Remote as Settings, RemoteUrl};
-use crate::natsd::transport::Transport;
 use crate::reactor::{Key, Reactor, Ready};
 
 /// A hub that is to be joined.
@@ -200,11 +200,22 @@ impl Server {
             return self.dial(reactor, index);
         }
         keep_alive(&socket);
-        let Some(client) = self.place(reactor, Transport::Plain(socket), format!("{address} leaf")) else {
+        let Some(remote) = self.leaves.remotes.get(index) else { return };
+        let host = remote.url().map(|url| url.host.as_str());
+        let transport = match tls::first(&remote.settings, host, address, socket, reactor.now()) {
+            Ok(transport) => transport,
+            Err(line) => {
+                self.wires.log.line(Tag::Error, format_args!("Leafnode at {address}: {line}"));
+                return self.retry(reactor, index);
+            }
+        };
+        let Some(client) = self.place(reactor, transport, format!("{address} leaf")) else {
             return self.retry(reactor, index);
         };
         self.leaves.links.insert(client, Link::hub(index));
         self.begin_leaf(reactor, client, Peer::Tcp(address));
+        // TLS that does not wait for the hub says hello.
+        self.wires.soil(client);
     }
 
     /// Leaves a hub alone for a while, and then tries its next URL.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lunix_proto::nkey::{Kind, Seed};
 
 use super::listen::host_port;
+use super::tls::{Side, Tls};
 use super::{Facts, Subject};
 use crate::cli::{Matches, UsageError};
 use crate::config::{Section, Value};
@@ -18,6 +19,8 @@ pub struct Leafnodes {
     pub remotes: Vec<Remote>,
     /// Where others may join it: host and port, 0 for any that is free.
     pub listen: Option<(String, u16)>,
+    /// The TLS that they need.
+    pub tls: Option<Tls>,
     /// Where they reach it, if that is another address.
     pub advertise: Option<String>,
     /// Who may join. Without any, root and the server's own user on this machine.
@@ -43,6 +46,8 @@ pub struct Remote {
     pub credentials: Option<PathBuf>,
     /// A user's seed.
     pub nkey: Option<SeedText>,
+    /// TLS, if it is not left to the hub.
+    pub tls: Option<Tls>,
     /// About how long after a failure it is tried again.
     pub reconnect: Duration,
 }
@@ -155,7 +160,7 @@ impl Subject for Leafnodes {
             .into_iter()
             .filter_map(|value| remote(value.block()?, reconnect))
             .collect();
-        section.absent(&[("tls", "TLS for leaf nodes in this build")]);
+        self.tls = section.take(&["tls"]).and_then(|value| Tls::read(value, Side::Accepts));
         section.ignore(&["no_advertise", "compression", "min_version"]);
         section.end();
     }
@@ -217,6 +222,8 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
         .iter()
         .filter_map(|value| value.parsed("nats-leaf://[USER:PASSWORD@]HOST[:PORT]", url))
         .collect();
+    // Who says so gets it, whatever the hub says.
+    let scheme = values.iter().filter_map(Value::text).any(|text| text.starts_with("tls://"));
     let remote = Remote {
         urls,
         deny_imports: texts(section.list(&["deny_imports", "deny_import"])),
@@ -225,16 +232,17 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
         account: section.text(&["account", "local", "local_account"]).unwrap_or_else(|| GLOBAL.to_owned()),
         credentials: section.path(&["credentials", "creds"]),
         nkey: section.take(&["nkey", "seed"]).and_then(|value| value.parsed("a user's seed", seed)),
+        tls: section
+            .take(&["tls"])
+            .and_then(|value| Tls::read(value, Side::Connects))
+            .or_else(|| scheme.then(Tls::default)),
         isolated: section.truth(&["request_isolation", "isolate"]).unwrap_or(false),
         reconnect: section
             .take(&["reconnect", "reconnect_delay", "reconnect_interval"])
             .and_then(|value| value.duration(SHORTEST, LONGEST))
             .unwrap_or(reconnect),
     };
-    section.absent(&[
-        ("tls", "TLS for leaf nodes in this build"),
-        ("ws_compression", "WebSocket for leaf nodes"),
-    ]);
+    section.absent(&[("ws_compression", "WebSocket for leaf nodes")]);
     section.ignore(&[
         "no_randomize",
         "dont_randomize",
@@ -250,7 +258,7 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
 /// `nats://`, `nats-leaf://`, `leaf://` or nothing before the address.
 fn url(text: &str) -> Option<RemoteUrl> {
     let rest = match text.split_once("://") {
-        Some(("nats" | "nats-leaf" | "leaf", rest)) => rest,
+        Some(("nats" | "nats-leaf" | "leaf" | "tls", rest)) => rest,
         Some(_) => return None,
         None => text,
     };
@@ -310,7 +318,7 @@ mod tests {
             );
             assert!(!format!("{url:?}").contains("token"));
         }
-        for text in ["", "tls://hub", "hub:0", "hub:x", "nats://u:%zz@hub"] {
+        for text in ["", "http://hub", "hub:0", "hub:x", "nats://u:%zz@hub"] {
             assert_eq!(url(text), None, "{text}");
         }
     }

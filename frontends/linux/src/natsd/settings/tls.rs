@@ -68,7 +68,6 @@ pub(crate) enum Side {
     /// Others connect.
     Accepts,
     /// We connect.
-    #[allow(dead_code, reason = "leaf nodes connect")]
     Connects,
 }
 

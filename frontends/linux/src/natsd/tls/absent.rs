@@ -46,7 +46,6 @@ impl Connector {
         Err(ABSENT.to_owned())
     }
 
-    #[allow(dead_code, reason = "leaf nodes connect")]
     pub(in crate::natsd) fn connect(&self, _: OwnedFd, _: &str, _: Instant) -> Result<Stream, String> {
         match self.0 {}
     }

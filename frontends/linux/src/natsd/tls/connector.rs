@@ -19,7 +19,6 @@ use crate::natsd::settings::Tls;
 
 /// Begins TLS on sockets that are connected.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "leaf nodes connect")]
 pub(in crate::natsd) struct Connector {
     config: Arc<ClientConfig>,
     timeout: Duration,
@@ -54,7 +53,6 @@ impl Connector {
         Ok(Self { config: Arc::new(config), timeout: settings.timeout })
     }
 
-    #[allow(dead_code, reason = "leaf nodes connect")]
     /// Begins TLS with the server `name`, a host name or an IP address; what it says comes with the first flush.
     ///
     /// # Errors

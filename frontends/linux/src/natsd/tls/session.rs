@@ -11,7 +11,6 @@ use rustls::{Error, InvalidMessage};
 /// A session without buffers of its own.
 pub(super) enum Session {
     Server(UnbufferedServerConnection),
-    #[allow(dead_code, reason = "leaf nodes connect")]
     Client(UnbufferedClientConnection),
 }
 

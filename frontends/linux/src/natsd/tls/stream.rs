@@ -94,7 +94,6 @@ impl Stream {
     }
 
     /// We have connected; the first flush says hello.
-    #[allow(dead_code, reason = "leaf nodes connect")]
     pub(super) fn connected(socket: OwnedFd, session: Session, until: Instant) -> Self {
         let mut stream = Self::new(socket, Phase::Handshake, None, Some(Box::new(session)), until);
         stream.digest(&mut [], &mut Vec::new());
