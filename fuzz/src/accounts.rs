@@ -29,7 +29,7 @@ const USERS: [Rules; 8] = [
 const TIMES: u32 = 2;
 
 const fn stream(from: &'static str, to: u32, subject: &'static str) -> Border<'static> {
-    Border { from, to: AccountId::new(to), subject, service: None }
+    Border { from, to: AccountId::new(to), subject, service: None, asker: "" }
 }
 
 static BORDERS: [(u32, Border<'static>); 5] = [
@@ -42,6 +42,7 @@ static BORDERS: [(u32, Border<'static>); 5] = [
             to: AccountId::new(A),
             subject: "t.$1",
             service: Some(Responses { max: TIMES, expires: None }),
+            asker: "",
         },
     ),
     (B, stream("a.*.*", C, "x.$2.$1.c")),

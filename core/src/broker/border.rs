@@ -28,6 +28,9 @@ pub struct Border<'m> {
     pub subject: &'m str,
     /// How the other side may answer, if it is a service; else the message is one of a stream.
     pub service: Option<Responses>,
+    /// What the account that requests leave is called: a service is told that, and the client's round-trip time, in the
+    /// header `Nats-Request-Info`. If it is empty, nothing is told.
+    pub asker: &'m str,
 }
 
 impl Border<'_> {
@@ -133,7 +136,7 @@ mod tests {
             ("a", "b.>", "a", None),
             ("a.*", "this-is-longer-than-the-room-that-there-is", "a.b", None),
         ] {
-            let border = Border { from, to: AccountId::GLOBAL, subject: template, service: None };
+            let border = Border { from, to: AccountId::GLOBAL, subject: template, service: None, asker: "" };
             let mut out = [0; 16];
             let len = border.cross(subject.as_bytes(), &mut out);
             let got = len.map(|len| core::str::from_utf8(&out[..len]).unwrap());

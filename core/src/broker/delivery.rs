@@ -14,6 +14,8 @@ pub struct Delivery<'a> {
     pub(super) sid: Sid<'a>,
     /// How much of the body is header block; 0 if the receiver gets none.
     pub(super) header_len: usize,
+    /// The beginning of the header block, if it is not the publisher's.
+    pub(super) info: &'a [u8],
     pub(super) body: &'a [u8],
     pub(super) body_at: usize,
 }
@@ -24,7 +26,8 @@ impl<'a> Delivery<'a> {
         self.to
     }
 
-    /// What follows the head: header block if the receiver knows such, payload, CR LF.
+    /// What follows the head: header block if the receiver knows such (or the rest of one that the head begins), payload,
+    /// CR LF.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -37,7 +40,12 @@ impl<'a> Delivery<'a> {
     /// The length of the head.
     pub fn head_len(&self) -> usize {
         let (subject, reply) = (self.subject.len(), self.reply.map(<[u8]>::len));
-        head_len(subject, reply, self.sid.len(), self.header_len, self.body.len().saturating_sub(2))
+        head_len(subject, reply, self.sid.len(), self.header_len, self.size()) + self.info.len()
+    }
+
+    /// Bytes of header block and payload.
+    fn size(&self) -> usize {
+        self.info.len() + self.body.len().saturating_sub(2)
     }
 
     /// The length of head and body.
@@ -123,8 +131,9 @@ impl<'a> Delivery<'a> {
             cut.number(self.header_len);
             cut.put(b" ");
         }
-        cut.number(self.body.len().saturating_sub(2));
+        cut.number(self.size());
         cut.put(b"\r\n");
+        cut.put(self.info);
         cut.finish()
     }
 }
@@ -268,6 +277,7 @@ mod tests {
                     reply,
                     sid: Sid { text, chunks: &chunks },
                     header_len,
+                    info: b"",
                     body: &[0; 102][..size + 2],
                     body_at: 0,
                 };

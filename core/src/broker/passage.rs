@@ -5,7 +5,7 @@ use lunix_proto::nats::leaf::Queues;
 
 use super::border::Border;
 use super::client::{ClientId, State, Wishes};
-use super::delivery;
+use super::delivery::{self, Cut};
 use super::leaf_turn;
 use super::memory::{Memory, Table, Tables};
 use super::plain::Usual;
@@ -59,6 +59,8 @@ pub(super) struct Hop {
     pub(super) account: AccountId,
     subject: Words,
     reply: Option<Words>,
+    /// What the header block begins with instead of its first line.
+    info: Option<Words>,
     /// The border that is tried next. The first is the one over which answers go back.
     border: u32,
     /// How much of [`Tables::scratch`] is in use.
@@ -93,7 +95,7 @@ impl Words {
 
 impl Hop {
     const NOWHERE: Self =
-        Self { account: AccountId::GLOBAL, subject: Words::Said, reply: None, border: 0, end: 0 };
+        Self { account: AccountId::GLOBAL, subject: Words::Said, reply: None, info: None, border: 0, end: 0 };
 
     /// What the message is called here.
     pub(super) fn subject<'a>(&self, publish: &Publish<'a>, scratch: &'a [u8]) -> &'a [u8] {
@@ -103,6 +105,18 @@ impl Hop {
     /// Where answers are wanted.
     pub(super) fn reply<'a>(&self, publish: &Publish<'a>, scratch: &'a [u8]) -> Option<&'a [u8]> {
         self.reply.map(|reply| reply.text(publish.reply.unwrap_or_default(), scratch))
+    }
+
+    /// What the header block begins with, if not as the publisher's.
+    pub(super) fn info<'a>(&self, scratch: &'a [u8]) -> &'a [u8] {
+        self.info.map_or(b"", |info| info.text(b"", scratch))
+    }
+
+    /// How much of the publisher's header block of `len` bytes is left out, and how long it then is.
+    pub(super) fn header(&self, len: usize) -> (usize, usize) {
+        let Some(info) = self.info else { return (0, len) };
+        let skip = len.min(FIRST_LINE.len());
+        (skip, len - skip + info.len(b""))
     }
 
     /// The lengths of both.
@@ -343,7 +357,7 @@ impl<M: Memory> Broker<M> {
                 subject.starts_with(Exchange::PREFIX)
             };
             if (answer || memory.border(hop.account, hop.border.saturating_sub(1)).is_some())
-                && machine.cross(memory, now, &passage.publish)
+                && machine.cross(memory, now, passage.from, &passage.publish)
             {
                 let hop = machine.hops.here();
                 let mut copy = [0; Border::LONGEST];
@@ -490,6 +504,9 @@ fn may_relay(
     .unwrap_or(false)
 }
 
+/// How every header block begins.
+const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
+
 /// For how long an answer may be answered, if it wants that.
 const CONVERSATION: Responses = Responses { max: 0, expires: Some(Duration::from_secs(120)) };
 
@@ -502,7 +519,7 @@ impl Machine {
 
     /// Goes over the next border that lets the message pass; answers whether there is one.
     #[inline(never)]
-    fn cross(&mut self, memory: &mut impl Memory, now: Instant, publish: &Publish<'_>) -> bool {
+    fn cross(&mut self, memory: &mut impl Memory, now: Instant, from: u32, publish: &Publish<'_>) -> bool {
         let here = self.hops.here();
         let (mut copy, mut other) = ([0; Border::LONGEST], [0; Border::LONGEST]);
         let Some(subject) = copied(memory, &here, publish, &mut copy) else { return false };
@@ -534,6 +551,7 @@ impl Machine {
                 continue;
             };
             let mut hop = Hop {
+                info: here.info,
                 account: to,
                 subject: Words::Scratch { from: here.end, len: len as u32 },
                 reply: here.reply,
@@ -553,8 +571,46 @@ impl Machine {
                     hop.end = end;
                 }
             }
+            if index > 0 && service.is_some() && hop.info.is_none() {
+                self.inform(memory, &here, index - 1, (from, publish), &mut hop);
+            }
             self.hops.enter(hop);
             return true;
+        }
+    }
+
+    /// Lets a service know who asks, as nats-server does.
+    fn inform(
+        &self,
+        memory: &mut impl Memory,
+        here: &Hop,
+        border: u32,
+        (from, publish): (u32, &Publish<'_>),
+        hop: &mut Hop,
+    ) {
+        let rtt = at(memory.tables().clients, from).and_then(|slot| slot.rtt);
+        let mut text = [0; 512];
+        let mut cut = Cut::new(&mut text);
+        let name = memory.border(here.account, border).map_or("", |border| border.asker);
+        let plain = |name: &str| !name.bytes().any(|byte| matches!(byte, 0..b' ' | b'"' | b'\\' | 0x7F));
+        let block = publish.body.get(..publish.header_len).unwrap_or_default();
+        if name.is_empty() || !plain(name) || !(block.is_empty() || block.starts_with(FIRST_LINE)) {
+            return;
+        }
+        cut.put(FIRST_LINE);
+        cut.put(b"Nats-Request-Info: {\"acc\":\"");
+        cut.put(name.as_bytes());
+        cut.put(b"\"");
+        if let Some(rtt) = rtt {
+            cut.put(b",\"rtt\":");
+            cut.number(usize::try_from(rtt.as_nanos()).unwrap_or(usize::MAX));
+        }
+        cut.put(if block.is_empty() { b"}\r\n\r\n" } else { b"}\r\n" });
+        if let Ok(len) = cut.finish()
+            && let Some(end) = keep(memory, hop.end, text.get(..len).unwrap_or_default())
+        {
+            hop.info = Some(Words::Scratch { from: hop.end, len: len as u32 });
+            hop.end = end;
         }
     }
 
@@ -585,8 +641,12 @@ impl Machine {
         let to = ClientId::new(client);
         let Publish { body, header_len, .. } = passage.publish;
         let (subject, reply) = self.hops.here().lens(&passage.shown);
-        let (header_len, body_len) =
-            if with_header { (header_len, body.len()) } else { (0, body.len().saturating_sub(header_len)) };
+        let (header_len, body_len) = if with_header {
+            let (_, len) = self.hops.here().header(header_len);
+            (len, body.len() + len - header_len)
+        } else {
+            (0, body.len().saturating_sub(header_len))
+        };
         let size = body_len + 2 + delivery::head_len(subject, reply, sid.len(), header_len, body_len);
         let slot = at_mut(tables.clients, client)?;
         slot.pending += size;

@@ -107,6 +107,6 @@ impl<M: Memory> Turn<'_, M> {
         let tables = self.broker.memory.tables();
         let text = at(tables.subscriptions, subscription).map_or(Text::EMPTY, |slot| slot.sid);
         let sid = Sid { text, chunks: tables.chunks };
-        Some(Delivery { to, subject, reply, sid, header_len: 0, body, body_at })
+        Some(Delivery { to, subject, reply, sid, header_len: 0, info: b"", body, body_at })
     }
 }

@@ -155,17 +155,18 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let Publish { body, header_len, .. } = publish;
                 // The codec's promise: body and CR LF are the last of the consumed bytes.
                 let begin = self.operation.len().saturating_sub(body.len() + 2);
-                let (skip, header_len) = if with_header { (0, header_len) } else { (header_len, 0) };
+                let hop = self.broker.machine.hops.here();
+                let (skip, header_len) = if with_header { hop.header(header_len) } else { (header_len, 0) };
                 let body_at = begin + skip;
                 let body = self.operation.get(body_at..).unwrap_or_default();
-                let hop = self.broker.machine.hops.here();
                 let tables = self.broker.memory.tables();
                 let (subject, reply) =
                     (hop.subject(&publish, tables.scratch), hop.reply(&publish, tables.scratch));
                 let sid =
                     at(tables.subscriptions, subscription).map_or(super::text::Text::EMPTY, |slot| slot.sid);
                 let sid = Sid { text: sid, chunks: tables.chunks };
-                Action::Deliver(Delivery { to, subject, reply, sid, header_len, body, body_at })
+                let info = if with_header { hop.info(tables.scratch) } else { b"" };
+                Action::Deliver(Delivery { to, subject, reply, sid, header_len, info, body, body_at })
             }
             Step::NoResponders(subscription, to) => {
                 let publish = self.message.as_ref()?.publish;

@@ -38,13 +38,13 @@ fn connect(bench: &mut Bench, user: usize) -> ClientId {
 }
 
 fn stream(from: &'static str, to: AccountId, subject: &'static str) -> Border<'static> {
-    Border { from, to, subject, service: None }
+    Border { from, to, subject, service: None, asker: "" }
 }
 
 const ONCE: Responses = Responses { max: 1, expires: Some(Duration::from_secs(120)) };
 
 fn service(from: &'static str, to: AccountId, subject: &'static str) -> Border<'static> {
-    Border { from, to, subject, service: Some(ONCE) }
+    Border { from, to, subject, service: Some(ONCE), asker: "" }
 }
 
 /// The reply subject of the only message in `got`.
@@ -102,6 +102,26 @@ fn a_service_answers_over_the_border_once() {
 }
 
 #[test]
+fn a_service_is_told_who_asks() {
+    let border = Border { asker: "B", ..service("s", A, "") };
+    let (mut bench, [a, b, _]) = bench(&[(B, border), (A, stream("s", C, "t"))]);
+    bench.say(a, "SUB s 1");
+    let old = bench.open();
+    bench.say(old, "CONNECT {\"verbose\":false,\"headers\":false,\"user\":\"0\"}\nSUB s 2");
+    bench.say(b, "SUB r 1\nPUB s 2\nhi");
+    assert_eq!(bench.got(a), "HMSG s 1 44 46\nNATS/1.0\nNats-Request-Info: {\"acc\":\"B\"}\n\nhi\n");
+    assert!(bench.got(old).ends_with("MSG s 2 2\nhi\n"));
+    bench.input(Input::Ask { client: b });
+    bench.pass(Duration::from_micros(7));
+    bench.say(b, "PONG\nHPUB s 20 22\nNATS/1.0\nA: b c\n\nhi");
+    assert_eq!(
+        bench.got(a),
+        "HMSG s 1 63 65\nNATS/1.0\nNats-Request-Info: {\"acc\":\"B\",\"rtt\":7000}\nA: b c\n\nhi\n"
+    );
+    assert!(bench.got(old).ends_with("MSG s 2 2\nhi\n"));
+}
+
+#[test]
 fn a_service_that_nobody_offers() {
     let (mut bench, [a, b, _]) = bench(&[(B, service("local", A, "svc"))]);
     bench.say(b, "SUB r 1\nPUB local r 0\n");
@@ -114,7 +134,7 @@ fn a_service_that_nobody_offers() {
 #[test]
 fn answers_as_many_and_as_long_as_the_service_says() {
     let responses = Responses { max: 0, expires: Some(Duration::from_secs(5)) };
-    let border = Border { from: "s", to: A, subject: "", service: Some(responses) };
+    let border = Border { from: "s", to: A, subject: "", service: Some(responses), asker: "" };
     let (mut bench, [a, b, _]) = bench(&[(B, border)]);
     bench.say(a, "SUB s 1");
     bench.say(b, "SUB r 1\nPUB s r 0\n");

@@ -24,6 +24,8 @@ struct Way {
     to: AccountId,
     subject: String,
     service: Option<Responses>,
+    /// The name of the account that requests leave.
+    asker: String,
 }
 
 impl Borders {
@@ -37,7 +39,7 @@ impl Borders {
                 };
                 let Some(export) = granted(exporter, importer, import) else { continue };
                 let (account, way) = if import.service {
-                    (importer.account, service(exporter, import, export.responses))
+                    (importer.account, service(exporter, importer, import, export.responses))
                 } else {
                     (exporter.account, stream(importer, import))
                 };
@@ -61,9 +63,10 @@ impl Borders {
 
     /// The same in the broker's words.
     pub(crate) fn find(&self, account: AccountId, index: u32) -> Option<Border<'_>> {
-        let Way { from, to, subject, service } = self.0.get(account.index() as usize)?.get(index as usize)?;
+        let Way { from, to, subject, service, asker } =
+            self.0.get(account.index() as usize)?.get(index as usize)?;
         let service = service.map(Responses::of_broker);
-        Some(Border { from, to: *to, subject, service })
+        Some(Border { from, to: *to, subject, service, asker })
     }
 }
 
@@ -106,11 +109,11 @@ fn stream(importer: &Sheet, import: &Import) -> Way {
         }
         (None, None) => String::new(),
     };
-    Way { from: import.subject.clone(), to: importer.account, subject, service: None }
+    Way { from: import.subject.clone(), to: importer.account, subject, service: None, asker: String::new() }
 }
 
 /// Requests leave the importer, under the name that the exporter has for them.
-fn service(exporter: &Sheet, import: &Import, responses: Responses) -> Way {
+fn service(exporter: &Sheet, importer: &Sheet, import: &Import, responses: Responses) -> Way {
     let local = import.to.as_deref().unwrap_or(&import.subject);
     // Where the importer's pattern says `$2`, it has what the exporter's second `*` stands for.
     let places: Vec<usize> = local
@@ -127,7 +130,7 @@ fn service(exporter: &Sheet, import: &Import, responses: Responses) -> Way {
     });
     let from = tokens(local, |_| "*".to_owned());
     let subject = if subject == numbered(&from) { String::new() } else { subject };
-    Way { from, to: exporter.account, subject, service: Some(responses) }
+    Way { from, to: exporter.account, subject, service: Some(responses), asker: importer.name.clone() }
 }
 
 /// `*` is a wildcard without number, `$2` the second.
