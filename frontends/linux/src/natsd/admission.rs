@@ -3,7 +3,7 @@
 use lunix_core::broker::{ClientId, Input, Reason};
 use lunix_core::time::Instant;
 
-use super::auth::door::Verdict;
+use super::auth::door::{CROWDED, Verdict};
 use super::log::Tag;
 use super::server::{Server, Token};
 use crate::reactor::{Key, Reactor, Ready};
@@ -21,7 +21,9 @@ impl Server {
                 let name = self.wires.connection(client.index()).map_or("", |connection| &connection.name);
                 let line = format!("{name} - authentication error: {why}");
                 self.wires.log.line(Tag::Error, line);
-                self.drive(now, Input::Refused { client, reason: Reason::Authentication });
+                let crowded = why == CROWDED;
+                let reason = if crowded { Reason::AccountConnections } else { Reason::Authentication };
+                self.drive(now, Input::Refused { client, reason });
             }
         }
     }

@@ -24,6 +24,9 @@ use crate::natsd::settings::{Asked, Auth, Credential};
 use crate::natsd::tls::Certificate;
 use crate::sys::peer::{Diagnosis, UnixPeer};
 
+/// The one refusal that a client is told more of.
+pub(crate) const CROWDED: Refusal = "the account has too many clients";
+
 /// Letters of a nonce.
 const NONCE: usize = 15;
 
@@ -463,7 +466,7 @@ impl Door {
         }
         if !self.accounts.enter(account) {
             users.release(user);
-            return Err("the account has too many clients");
+            return Err(CROWDED);
         }
         guest.user = Some((user, account, how));
         Ok(user)
