@@ -248,6 +248,8 @@ pub enum Reason {
     Revoked,
     /// The driver ends.
     Shutdown,
+    /// An operator has ended it.
+    Kicked,
     /// A leaf node is connected to itself by way of others.
     Loop,
     /// A leaf node did what its hub does not allow.
@@ -277,6 +279,7 @@ impl core::fmt::Display for Reason {
             Self::Expired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
             Self::Shutdown => "Server Shutdown",
+            Self::Kicked => "Kicked",
             Self::Loop => "Loop Detected",
             Self::Permissions => "Permissions Violation",
         })

@@ -192,7 +192,10 @@ impl<'t> Passage<'t> {
         publish: Publish<'t>,
     ) -> Self {
         let Broker { memory, machine } = broker;
-        machine.receive(&publish);
+        // What the server says itself, nobody has sent.
+        if from != NONE {
+            machine.receive(&publish);
+        }
         let served = is_served(memory, account, publish.subject);
         let reply = publish.reply.map(|_| Words::Said);
         machine.hops.begin(Hop { account, reply, ..Hop::NOWHERE });

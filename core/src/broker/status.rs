@@ -2,7 +2,7 @@
 
 use lunix_proto::Full;
 
-use super::client::{ClientId, Peer, State};
+use super::client::{Admission, ClientId, Peer, State};
 use super::control::Sid;
 use super::delivery::Cut;
 use super::memory::{Memory, Tables};
@@ -38,6 +38,12 @@ pub struct ClientStatus {
     pub peer: Peer,
     /// It has said `CONNECT`.
     pub connected: bool,
+    /// It understands `INFO` at any time.
+    pub async_info: bool,
+    /// It is known who it is, or nobody asks.
+    pub admitted: bool,
+    /// It is a leaf node or a hub.
+    pub leaf: bool,
     /// Who it is, once that is known.
     pub user: Option<UserId>,
     /// Where its subjects are.
@@ -188,6 +194,9 @@ impl<M: Memory> Broker<M> {
             number: slot.number,
             peer: slot.peer,
             connected: slot.connected,
+            async_info: slot.wishes.async_info,
+            admitted: slot.admission == Admission::Known,
+            leaf: slot.leaf != NONE,
             user: (slot.user != NONE).then_some(UserId::new(slot.user)),
             account: slot.account,
             opened: slot.opened,
@@ -205,6 +214,14 @@ impl<M: Memory> Broker<M> {
         let tables = self.memory.tables();
         let slot = at(tables.clients, client.index()).filter(|slot| slot.state == State::Open)?;
         id(slot.first)
+    }
+
+    /// Whether a message to `subject` would find anybody, or might find somebody in another account.
+    pub fn listens(&mut self, account: AccountId, subject: &[u8]) -> bool {
+        let Self { memory, machine } = self;
+        let mut tables = memory.tables();
+        let mut route = machine.router.route(&mut tables, account, subject);
+        machine.router.next(&tables, &mut route, subject).is_some() || memory.border(account, 0).is_some()
     }
 
     /// All subscriptions have ids below this one.
