@@ -34,6 +34,7 @@ impl Server {
         reactor.read_blocked(key);
         while let Some((client, verdict)) = self.wires.door.answer() {
             self.decide(reactor.now(), client, verdict);
+            self.announce(reactor.now(), client);
             self.resume(reactor, client);
         }
         self.close_what_ended(reactor);

@@ -126,8 +126,17 @@ impl Server {
                     if self.wires.log.trace {
                         self.wires.trace(index, bytes.get(..len).unwrap_or(bytes));
                     }
-                    if bytes.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'C')) {
-                        self.wires.meet(index, bytes.get(..len).unwrap_or(bytes));
+                    match bytes.first() {
+                        Some(b'C' | b'c') => {
+                            self.wires.meet(index, bytes.get(..len).unwrap_or(bytes));
+                            self.announce(now, client);
+                        }
+                        Some(b'S' | b's') => {
+                            let connection = self.wires.connection(index);
+                            self.system.subscribed |=
+                                connection.is_some_and(|connection| connection.is_of_system);
+                        }
+                        _ => {}
                     }
                     done += len;
                     if self.wires.queued > QUEUED {
@@ -225,12 +234,26 @@ impl Server {
             }
         }
         reactor.remove(connection.key, &connection.transport);
+        self.say_disconnected(
+            reactor.now(),
+            client,
+            connection.about.as_deref(),
+            connection.is_announced,
+            reason,
+        );
+        let account =
+            self.broker.client(client).or_else(|| self.broker.leaving(client)).map(|status| status.account);
         let why = reason.map(|reason| reason.to_string());
         let why = why.as_deref().unwrap_or("Client Closed");
         self.monitor.closed(&mut self.broker, client, connection.about.take(), why, reactor.now());
+        let announced = connection.is_announced;
         drop(connection);
         self.wires.door.closed(client, &mut self.broker.memory_mut().users);
         self.drive(reactor.now(), Input::Closed { client });
+        if let Some(account) = account.filter(|_| announced) {
+            let name = self.wires.door.account_name(account).to_owned();
+            self.say_connections(reactor.now(), account, &name);
+        }
         self.wires.free.push(client.index());
         self.leaf_closed(reactor, client);
         self.stop_if_lame_and_alone(reactor);

@@ -19,6 +19,10 @@ pub(super) struct Connection {
     pub(super) name: String,
     /// What it says about itself.
     pub(super) about: Option<Box<About>>,
+    /// It has been said to `$SYS` that it is there.
+    pub(super) is_announced: bool,
+    /// It is in the system's account.
+    pub(super) is_of_system: bool,
     /// The beginning of an operation that has not come whole.
     unread: Vec<u8>,
     /// The length that `unread` has to reach.
@@ -47,6 +51,8 @@ impl Connection {
             key,
             name,
             about: None,
+            is_announced: false,
+            is_of_system: false,
             unread: Vec::new(),
             needed: 0,
             output: Output::default(),

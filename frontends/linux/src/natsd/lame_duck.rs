@@ -49,6 +49,7 @@ impl Server {
         self.drive(reactor.now(), Input::Inform);
         // It is said once, not again with the next change.
         self.wires.identity.ldm = false;
+        self.say_end(reactor.now(), "LAMEDUCK");
         self.close_what_ended(reactor);
         self.stop_if_lame_and_alone(reactor);
     }

@@ -7,6 +7,7 @@ use lunix_core::broker::{
 
 use super::auth::users::Users;
 use super::leaf::Rulebook;
+use super::system::Served;
 
 /// Tables as long as they have to be.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(super) struct Growing {
     interests: Vec<Interest>,
     /// Who is known to the door.
     pub(super) users: Users,
+    /// Which requests to the server are answered.
+    pub(super) served: Served,
     /// Leaf nodes as the broker's users.
     pub(super) leaf_rules: Rulebook,
 }
@@ -51,6 +54,10 @@ impl Memory for Growing {
 
     fn border(&self, account: AccountId, index: u32) -> Option<Border<'_>> {
         self.users.borders.find(account, index)
+    }
+
+    fn serves(&self, account: AccountId, subject: &[u8]) -> bool {
+        self.served.serves(account, subject)
     }
 
     fn grow(&mut self, table: Table) -> bool {

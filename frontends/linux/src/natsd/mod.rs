@@ -21,6 +21,7 @@ mod server;
 mod settings;
 mod signal;
 mod start;
+mod system;
 mod tls;
 mod transport;
 mod utc;

@@ -46,8 +46,9 @@ impl Source {
 
 impl Server {
     /// Reads the settings again and applies what has changed.
-    pub(super) fn reload(&mut self, reactor: &mut Reactor<Token>) {
-        let Some(old) = self.source.reload(&self.wires.log) else { return };
+    /// Answers whether it could be.
+    pub(super) fn reload(&mut self, reactor: &mut Reactor<Token>) -> bool {
+        let Some(old) = self.source.reload(&self.wires.log) else { return false };
         let new = &self.source.settings;
         self.wires.log.follow(&new.logging);
         let limits = new.limits;
@@ -71,5 +72,6 @@ impl Server {
         self.reload_auth(reactor);
         self.monitor.configured(reactor.now());
         self.wires.log.line(Tag::Info, "Reloaded server configuration");
+        true
     }
 }

@@ -17,8 +17,9 @@ use super::memory::Growing;
 use super::monitor::{self, Monitor, View};
 use super::output::Pool;
 use super::reload::Source;
+use super::system::System;
 use super::wires::Wires;
-use crate::reactor::{App, Key, Reactor, Ready};
+use crate::reactor::{App, Key, Reactor, Ready, monotonic};
 use crate::sys::signals::Signals;
 
 /// What the server's sources are.
@@ -59,6 +60,7 @@ pub(super) struct Server {
     pub(super) watch: Option<Key>,
     pub(super) leaves: Leaves,
     pub(super) monitor: Monitor,
+    pub(super) system: System,
 }
 
 /// When the buffers that a burst has left are given back.
@@ -83,6 +85,7 @@ impl Server {
         leaves: Leaves,
         monitor: Monitor,
     ) -> Self {
+        let system = System::new(&wires.identity.id);
         let spare = std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
         Self {
             broker,
@@ -99,6 +102,7 @@ impl Server {
             watch: None,
             leaves,
             monitor,
+            system,
         }
     }
 
@@ -204,8 +208,16 @@ impl App for Server {
     }
 
     fn flush(&mut self, reactor: &mut Reactor<Token>) {
-        self.write_all(reactor);
-        self.close_what_ended(reactor);
+        // Who is written to may be found gone, and what is said of that has to be written too.
+        loop {
+            self.say_statistics(reactor.now());
+            self.answer_requests(reactor);
+            self.write_all(reactor);
+            self.close_what_ended(reactor);
+            if self.wires.dirty.is_empty() && self.wires.asked.is_empty() {
+                break;
+            }
+        }
         self.forget_handshakes();
         if self.trim.at.is_none() && self.kept() > TRIM_TO {
             self.trim.at = Some(reactor.now() + TRIM_AFTER);
@@ -221,6 +233,7 @@ impl App for Server {
             lame,
             self.leaves.next_deadline(),
             self.monitor.next_deadline(),
+            self.system.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -231,6 +244,7 @@ impl App for Server {
 impl Drop for Server {
     /// Says goodbye to whoever can still hear it.
     fn drop(&mut self) {
+        self.say_end(monotonic(), "SHUTDOWN");
         let Wires { connections, pool, .. } = &mut self.wires;
         for connection in connections.iter_mut().flatten() {
             let _ = connection.write(pool);

@@ -29,7 +29,9 @@ impl Server {
                     self.wires.log.reopen();
                     self.wires.log.line(Tag::Info, "File log re-opened");
                 }
-                libc::SIGHUP => self.reload(reactor),
+                libc::SIGHUP => {
+                    self.reload(reactor);
+                }
                 libc::SIGUSR2 => self.enter_lame_duck(reactor),
                 _ => {
                     self.wires.log.line(Tag::Info, "Initiating Shutdown...");

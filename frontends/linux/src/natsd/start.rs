@@ -125,6 +125,7 @@ impl Started {
         }
 
         let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        memory.served.id.clone_from(&identity.id);
         let broker = Broker::new(memory, settings.limits, seed);
         let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));
         if let Some((index, address)) = leaf_listener {

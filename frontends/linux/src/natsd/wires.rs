@@ -11,6 +11,7 @@ use super::leaf::Said;
 use super::log::{Log, Tag};
 use super::monitor::About;
 use super::output::Pool;
+use super::system::Asked;
 
 /// All connections: what the broker's actions act upon.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Wires {
     pub(super) pool: Pool,
     /// Bytes of messages queued since all that is dirty was last written.
     pub(super) queued: usize,
+    /// What the server itself was asked in this turn.
+    pub(super) asked: Vec<Asked>,
     /// What leaf nodes said of themselves since the last look.
     pub(super) said: Vec<(ClientId, Said)>,
 }
@@ -47,6 +50,7 @@ impl Wires {
             closing: Vec::new(),
             pool: Pool::default(),
             queued: 0,
+            asked: Vec::new(),
             said: Vec::new(),
         }
     }
@@ -80,8 +84,15 @@ impl Wires {
                 let verdict = self.door.ask(client, &connect, certificate);
                 self.verdicts.push((client, verdict));
             }
-            // Nothing is served as long as nothing sets what these come of.
-            Action::Request { .. } => {}
+            Action::Request { client, account, subject, reply, payload } => {
+                self.asked.push(Asked {
+                    client,
+                    account,
+                    subject: subject.into(),
+                    reply: reply.map(Box::from),
+                    payload: payload.into(),
+                });
+            }
             Action::Leaf(action) => self.act_for_leaf(action),
             Action::Close { client, reason } => {
                 if let Some(connection) = self.connection(client.index()) {

@@ -90,13 +90,19 @@ impl Server {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
-    /// A client that has said `CONNECT` with these members, and was answered.
-    pub(crate) fn connect(&self, members: &str) -> Client {
+    /// A client that has said nothing.
+    pub(crate) fn open(&self) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Client { reader: BufReader::new(stream) };
         assert!(client.line().starts_with("INFO {"));
+        client
+    }
+
+    /// A client that has said `CONNECT` with these members, and was answered.
+    pub(crate) fn connect(&self, members: &str) -> Client {
+        let mut client = self.open();
         let comma = if members.is_empty() { "" } else { "," };
         client.say(&format!("CONNECT {{\"verbose\":false,\"headers\":true{comma}{members}}}"));
         client.sync();

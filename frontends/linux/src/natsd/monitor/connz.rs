@@ -276,7 +276,10 @@ impl Facts<'_> {
             Peer::Tcp(address) => (address.ip().to_canonical().to_string(), address.port()),
             Peer::Local => (String::new(), 0),
         };
-        json.number("cid", status.number).string("kind", "Client").string("type", "nats");
+        json.number("cid", status.number).string("kind", if status.leaf { "Leafnode" } else { "Client" });
+        if !status.leaf {
+            json.string("type", "nats");
+        }
         json.string("ip", ip).number("port", port);
         json.key("start").plain(view.wall(status.opened));
         json.key("last_activity").plain(view.wall(status.heard));
@@ -291,7 +294,7 @@ impl Facts<'_> {
         json.number("in_msgs", status.traffic.in_messages).number("out_msgs", status.traffic.out_messages);
         json.number("in_bytes", status.traffic.in_bytes).number("out_bytes", status.traffic.out_bytes);
         json.number("subscriptions", status.subscriptions);
-        if let Some(About { name, lang, version }) = about {
+        if let Some(About { name, lang, version, .. }) = about {
             json.some("name", name.as_bytes())
                 .some("lang", lang.as_bytes())
                 .some("version", version.as_bytes());

@@ -116,6 +116,13 @@ impl<'o> Json<'o> {
         self
     }
 
+    /// JSON as it is.
+    pub(crate) fn raw(&mut self, json: &[u8]) -> &mut Self {
+        self.before();
+        self.out.extend_from_slice(json);
+        self
+    }
+
     /// Any bytes as text; what is not UTF-8 becomes U+FFFD.
     pub(crate) fn text(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.before();

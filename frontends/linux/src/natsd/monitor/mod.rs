@@ -26,9 +26,13 @@ use super::settings::Monitoring;
 use crate::reactor::{Key, Reactor, monotonic};
 
 use closed::Closed;
+pub(super) use connz::{Options as ConnzOptions, Subs, Which};
 use http::Door;
-use view::Books;
-pub(super) use view::{About, View};
+pub(super) use json::{Json, State};
+pub(super) use report::{AccountFilter, Report, Wish, account_detail, account_statistics};
+pub(super) use subsz::Options as SubszOptions;
+pub(super) use varz::statsz;
+pub(super) use view::{About, AccountTotals, Books, View};
 
 /// What of the monitoring is ready.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,11 @@ impl Monitor {
             self.zero = zero;
         }
         self.zero
+    }
+
+    /// What is kept for reports.
+    pub(super) fn books(&mut self) -> &mut Books {
+        &mut self.books
     }
 
     /// A client that is to be asked for its round-trip time.

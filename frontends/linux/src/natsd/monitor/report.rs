@@ -191,7 +191,7 @@ fn accountz(view: &mut View<'_>, books: &Books, json: &mut Json<'_>, name: &str)
 }
 
 /// What `INFO` of an account is, and a part of `accountz`.
-pub(super) fn account_detail(view: &mut View<'_>, books: &Books, json: &mut Json<'_>, name: &str) {
+pub(in crate::natsd) fn account_detail(view: &mut View<'_>, books: &Books, json: &mut Json<'_>, name: &str) {
     let totals = view.account(name).map(|account| view.totals(books, account)).unwrap_or_default();
     json.begin_object().string("account_name", name).key("update_time").plain(view.wall(books.started));
     if name == view.system() {
@@ -227,9 +227,13 @@ fn accstatz(view: &mut View<'_>, books: &Books, json: &mut Json<'_>, filter: &Ac
 }
 
 /// The members of an account's statistics.
-pub(super) fn account_statistics(json: &mut Json<'_>, name: &str, totals: &super::view::AccountTotals) {
+pub(in crate::natsd) fn account_statistics(
+    json: &mut Json<'_>,
+    name: &str,
+    totals: &super::view::AccountTotals,
+) {
     json.string("acc", name).string("name", name).number("conns", totals.connections).number("leafnodes", 0);
-    json.number("total_conns", totals.total_connections).number("num_subscriptions", totals.subscriptions);
+    json.number("total_conns", totals.connections).number("num_subscriptions", totals.subscriptions);
     data(json, "sent", totals.traffic.out_messages, totals.traffic.out_bytes);
     data(json, "received", totals.traffic.in_messages, totals.traffic.in_bytes);
     json.number("slow_consumers", totals.slow);

@@ -47,6 +47,33 @@ pub(super) fn varz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) 
     json.end_object().end_object();
 }
 
+/// Writes `statsz`.
+pub(in crate::natsd) fn statsz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) {
+    let cpu = books.process.percent(view.now);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let accounts = view.accounts();
+    let active = accounts.into_iter().filter(|account| {
+        let account = *account;
+        view.clients().any(|(_, status)| status.account == account)
+    });
+    let active = active.count();
+    let s = view.broker.statistics();
+    json.begin_object().key("start").plain(view.wall(books.started));
+    json.number("mem", resident()).number("cores", cores).number("cpu", cpu);
+    json.number("connections", s.connections).number("total_connections", s.total_connections);
+    json.number("active_accounts", active).number("subscriptions", s.subscriptions);
+    for (keys, messages, bytes) in [
+        (["sent", "sent_to_clients"], s.out_messages, s.out_bytes),
+        (["received", "received_from_clients"], s.in_messages, s.in_bytes),
+    ] {
+        for key in keys {
+            json.key(key).begin_object().number("msgs", messages).number("bytes", bytes).end_object();
+        }
+    }
+    json.number("slow_consumers", s.slow_consumers).number("active_servers", 1).number("gomaxprocs", 1);
+    json.end_object();
+}
+
 /// What the server was told.
 fn settings(view: &View<'_>, json: &mut Json<'_>) {
     let limits = view.broker.limits();

@@ -23,6 +23,8 @@ pub(in crate::natsd) struct About {
     pub(in crate::natsd) name: Box<str>,
     pub(in crate::natsd) lang: Box<str>,
     pub(in crate::natsd) version: Box<str>,
+    /// Who it says it is.
+    pub(in crate::natsd) user: Box<str>,
 }
 
 impl About {
@@ -40,6 +42,7 @@ impl About {
             name: kept(connect.name, Self::NAME),
             lang: kept(connect.lang, Self::SHORT),
             version: kept(connect.version, Self::SHORT),
+            user: kept(connect.user, Self::NAME),
         }
     }
 }
@@ -64,16 +67,14 @@ pub(in crate::natsd) struct Books {
 /// What connections of an account have done that are closed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Account {
-    connections: u64,
     traffic: Traffic,
     slow: u64,
 }
 
 /// What an account has and has done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AccountTotals {
-    pub(super) connections: u64,
-    pub(super) total_connections: u64,
+pub(in crate::natsd) struct AccountTotals {
+    pub(in crate::natsd) connections: u64,
     pub(super) subscriptions: u64,
     pub(super) traffic: Traffic,
     pub(super) slow: u64,
@@ -99,7 +100,6 @@ impl Books {
             self.accounts.resize(index + 1, Account::default());
         }
         if let Some(account) = self.accounts.get_mut(index) {
-            account.connections += 1;
             account.slow += u64::from(slow);
             add(&mut account.traffic, status.traffic);
         }
@@ -130,20 +130,20 @@ pub(in crate::natsd) struct View<'a> {
 
 impl View<'_> {
     /// The clock on the wall at `instant`.
-    pub(super) fn wall(&self, instant: Instant) -> Rfc3339 {
+    pub(in crate::natsd) fn wall(&self, instant: Instant) -> Rfc3339 {
         Rfc3339(self.zero + Duration::from_micros(instant.as_micros()))
     }
 
-    pub(super) fn uptime(&self, since: Instant) -> Uptime {
+    pub(in crate::natsd) fn uptime(&self, since: Instant) -> Uptime {
         Uptime(self.now.since(since))
     }
 
-    pub(super) fn about(&self, client: ClientId) -> Option<&About> {
+    pub(in crate::natsd) fn about(&self, client: ClientId) -> Option<&About> {
         self.connections.get(client.index() as usize)?.as_ref()?.about.as_deref()
     }
 
     /// Open clients.
-    pub(super) fn clients(&mut self) -> impl Iterator<Item = (ClientId, ClientStatus)> + use<'_> {
+    pub(in crate::natsd) fn clients(&mut self) -> impl Iterator<Item = (ClientId, ClientStatus)> + use<'_> {
         self.connected(false)
     }
 
@@ -161,41 +161,35 @@ impl View<'_> {
         })
     }
 
-    pub(super) fn account_name(&self, account: AccountId) -> &str {
+    pub(in crate::natsd) fn account_name(&self, account: AccountId) -> &str {
         self.door.account_name(account)
     }
 
     /// The account of that name.
-    pub(super) fn account(&self, name: &str) -> Option<AccountId> {
+    pub(in crate::natsd) fn account(&self, name: &str) -> Option<AccountId> {
         self.door.accounts().find(|(_, known)| *known == name).map(|(account, _)| account)
     }
 
     /// What the system's account is called.
-    pub(super) fn system(&self) -> &str {
+    pub(in crate::natsd) fn system(&self) -> &str {
         self.account_name(AccountId::SYSTEM)
     }
 
     /// All accounts.
-    pub(super) fn accounts(&self) -> Vec<AccountId> {
+    pub(in crate::natsd) fn accounts(&self) -> Vec<AccountId> {
         self.door.accounts().map(|(account, _)| account).collect()
     }
 
     /// What a user is called; empty for nobody in particular.
-    pub(super) fn user_name(&self, user: Option<UserId>) -> &str {
+    pub(in crate::natsd) fn user_name(&self, user: Option<UserId>) -> &str {
         user.and_then(|user| self.broker.memory().users.find(user)).map_or("", |entry| &entry.name)
     }
 
-    pub(super) fn totals(&mut self, books: &Books, account: AccountId) -> AccountTotals {
+    pub(in crate::natsd) fn totals(&mut self, books: &Books, account: AccountId) -> AccountTotals {
         let past = books.accounts.get(account.index() as usize).copied().unwrap_or_default();
-        let mut totals = AccountTotals {
-            total_connections: past.connections,
-            traffic: past.traffic,
-            slow: past.slow,
-            ..AccountTotals::default()
-        };
+        let mut totals = AccountTotals { traffic: past.traffic, slow: past.slow, ..AccountTotals::default() };
         for (_, status) in self.clients().filter(|(_, status)| status.account == account) {
             totals.connections += 1;
-            totals.total_connections += 1;
             totals.subscriptions += u64::from(status.subscriptions);
             add(&mut totals.traffic, status.traffic);
         }
