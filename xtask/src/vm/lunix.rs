@@ -15,7 +15,7 @@ use crate::{compile, nats};
 /// The daemons in the guest, in the order of their start. Each says what it does on the console.
 const DAEMONS: &[(&str, &str)] = &[
     // The host's clients come through QEMU's network, which is not the guest's loopback.
-    ("natsd", "-a 0.0.0.0 --socket /run/natsd.sock"),
+    ("natsd", "-a 0.0.0.0 --socket /run/natsd.sock -c /run/natsd.conf"),
     ("natsdev", ""),
     ("natstoast", ""),
 ];
@@ -46,7 +46,7 @@ impl Guest {
         let kernel = Kernel::fetch()?;
         let scratch = Scratch::new()?;
         let initramfs = scratch.path().join("initramfs");
-        let mut init = String::new();
+        let mut init = String::from("echo 'identity { others: all }' > /run/natsd.conf\n");
         for (name, arguments) in DAEMONS {
             writeln!(init, "{name} {arguments} &")?;
         }

@@ -1,8 +1,9 @@
-//! System calls that no safe crate offers: the only modules of this program with `unsafe`.
+//! What no safe crate asks the kernel for: the only modules of this program with `unsafe`.
 
 pub mod interfaces;
 pub mod local_time;
 pub mod peer;
 pub mod signals;
 pub mod spawn;
+mod tcp_table;
 pub mod uevent;

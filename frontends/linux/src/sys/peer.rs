@@ -12,6 +12,8 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recvfrom, sendto, socket_with,
 };
 
+use super::tcp_table;
+
 /// A process as the other end of a UNIX socket: what it was when it connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixPeer {
@@ -85,7 +87,8 @@ fn supplementary(socket: BorrowedFd<'_>) -> Vec<u32> {
 /// The kernel's socket diagnosis: whose a TCP socket of this machine is.
 #[derive(Debug)]
 pub struct Diagnosis {
-    netlink: OwnedFd,
+    /// None where the kernel was built without it.
+    netlink: Option<OwnedFd>,
     sequence: Cell<u32>,
 }
 
@@ -111,13 +114,16 @@ struct Found {
 }
 
 impl Diagnosis {
-    /// Opens the kernel's diagnosis.
+    /// Opens the kernel's diagnosis. Where there is none, `/proc/net/tcp` stands in for it.
     ///
     /// # Errors
-    /// The kernel has none.
+    /// There is no descriptor left.
     pub fn open() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let netlink = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG))?;
+        let netlink = match socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)) {
+            Err(rustix::io::Errno::PROTONOSUPPORT | rustix::io::Errno::AFNOSUPPORT) => None,
+            other => Some(other?),
+        };
         Ok(Self { netlink, sequence: Cell::new(0) })
     }
 
@@ -136,8 +142,13 @@ impl Diagnosis {
         if !theirs.is_loopback() && theirs != ours {
             return Ok(None);
         }
-        let found = self.find((theirs, peer.port()), (ours, local.port()))?;
-        let Some(Found { state, uid, inode }) = found else { return Ok(None) };
+        let (source, destination) = ((theirs, peer.port()), (ours, local.port()));
+        // A kernel without the module answers as one does that knows no such socket.
+        let found = match self.find(source, destination)? {
+            Some(Found { state, uid, inode }) => Some((state, uid, inode)),
+            None => tcp_table::find(source, destination)?,
+        };
+        let Some((state, uid, inode)) = found else { return Ok(None) };
         let is_open = inode != 0 && matches!(state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2);
         let is_ours = is_open && matches!(tcp_state(socket.as_fd())?, ESTABLISHED | CLOSE_WAIT);
         Ok(is_ours.then_some(uid))
@@ -145,18 +156,14 @@ impl Diagnosis {
 
     /// Asks for the one socket with these addresses.
     fn find(&self, source: (IpAddr, u16), destination: (IpAddr, u16)) -> io::Result<Option<Found>> {
+        let Some(netlink) = &self.netlink else { return Ok(None) };
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let Some((family, id)) = socket_id(source, destination) else { return Ok(None) };
-        sendto(
-            &self.netlink,
-            &request(sequence, family, &id),
-            SendFlags::empty(),
-            &SocketAddrNetlink::new(0, 0),
-        )?;
+        sendto(netlink, &request(sequence, family, &id), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         loop {
             let mut buffer = [0; 512];
-            let (bytes, _, sender) = recvfrom(&self.netlink, buffer.as_mut_slice(), RecvFlags::empty())?;
+            let (bytes, _, sender) = recvfrom(netlink, buffer.as_mut_slice(), RecvFlags::empty())?;
             let from_kernel = sender
                 .and_then(|sender| SocketAddrNetlink::try_from(sender).ok())
                 .is_some_and(|sender| sender.pid() == 0);
