@@ -28,6 +28,7 @@ mod change;
 mod client;
 mod control;
 mod delivery;
+mod hop;
 mod leaf;
 mod leaf_action;
 mod leaf_interest;
@@ -67,7 +68,7 @@ pub use turn::{Progress, Turn};
 pub use user::{AccountId, Permissions, Responses, Subjects, User, UserId};
 
 use client::State;
-use passage::Hops;
+use hop::Hops;
 use pool::{NONE, at, at_mut};
 use reply::Replies;
 use router::Router;

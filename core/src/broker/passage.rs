@@ -5,18 +5,19 @@ use lunix_proto::nats::leaf::Queues;
 
 use super::border::Border;
 use super::client::{ClientId, State, Wishes};
-use super::delivery::{self, Cut};
+use super::delivery;
+use super::hop::{Hop, Words, copied, copied_words, with_subject};
 use super::leaf_turn;
-use super::memory::{Memory, Table, Tables};
+use super::memory::{Memory, Tables};
 use super::plain::Usual;
-use super::pool::{NONE, Pool, at, at_mut};
+use super::pool::{NONE, at, at_mut};
 use super::reply::Exchange;
 use super::rights::{is_filtered, is_withheld};
 use super::router::{Match, Route, Subscription};
 use super::turn::Step;
-use super::user::{AccountId, Responses};
+use super::user::AccountId;
 use super::{Broker, Machine, Reason};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// A message on its way.
 #[derive(Clone, Copy, Debug)]
@@ -51,135 +52,6 @@ enum Stage {
     /// Nobody had it: to the publisher's own subscription to the reply subject.
     NoResponders,
     Over,
-}
-
-/// Where the message is, and what it is called there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hop {
-    pub(super) account: AccountId,
-    subject: Words,
-    reply: Option<Words>,
-    /// What the header block begins with instead of its first line.
-    info: Option<Words>,
-    /// The border that is tried next. The first is the one over which answers go back.
-    border: u32,
-    /// How much of [`Tables::scratch`] is in use.
-    end: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Words {
-    /// As the publisher said it.
-    Said,
-    /// In [`Tables::scratch`].
-    Scratch { from: u32, len: u32 },
-}
-
-impl Words {
-    fn text<'a>(self, said: &'a [u8], scratch: &'a [u8]) -> &'a [u8] {
-        match self {
-            Self::Said => said,
-            Self::Scratch { from, len } => {
-                scratch.get(from as usize..).and_then(|text| text.get(..len as usize)).unwrap_or_default()
-            }
-        }
-    }
-
-    fn len(self, said: &[u8]) -> usize {
-        match self {
-            Self::Said => said.len(),
-            Self::Scratch { len, .. } => len as usize,
-        }
-    }
-}
-
-impl Hop {
-    const NOWHERE: Self =
-        Self { account: AccountId::GLOBAL, subject: Words::Said, reply: None, info: None, border: 0, end: 0 };
-
-    /// What the message is called here.
-    pub(super) fn subject<'a>(&self, publish: &Publish<'a>, scratch: &'a [u8]) -> &'a [u8] {
-        self.subject.text(publish.subject, scratch)
-    }
-
-    /// Where answers are wanted.
-    pub(super) fn reply<'a>(&self, publish: &Publish<'a>, scratch: &'a [u8]) -> Option<&'a [u8]> {
-        self.reply.map(|reply| reply.text(publish.reply.unwrap_or_default(), scratch))
-    }
-
-    /// What the header block begins with, if not as the publisher's.
-    pub(super) fn info<'a>(&self, scratch: &'a [u8]) -> &'a [u8] {
-        self.info.map_or(b"", |info| info.text(b"", scratch))
-    }
-
-    /// How much of the publisher's header block of `len` bytes is left out, and how long it then is.
-    pub(super) fn header(&self, len: usize) -> (usize, usize) {
-        let Some(info) = self.info else { return (0, len) };
-        let skip = len.min(FIRST_LINE.len());
-        (skip, len - skip + info.len(b""))
-    }
-
-    /// The lengths of both.
-    pub(super) fn lens(&self, publish: &Publish<'_>) -> (usize, Option<usize>) {
-        let reply = self.reply.map(|reply| reply.len(publish.reply.unwrap_or_default()));
-        (self.subject.len(publish.subject), reply)
-    }
-}
-
-/// The accounts that the message at hand has come through.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hops {
-    stack: [Hop; Hops::MOST],
-    depth: usize,
-}
-
-impl Hops {
-    /// The first account, and one behind each border.
-    const MOST: usize = 4;
-
-    pub(super) const NONE: Self = Self { stack: [Hop::NOWHERE; Self::MOST], depth: 0 };
-
-    #[inline]
-    pub(super) fn here(&self) -> Hop {
-        self.stack.get(self.depth).copied().unwrap_or(Hop::NOWHERE)
-    }
-
-    fn here_mut(&mut self) -> Option<&mut Hop> {
-        self.stack.get_mut(self.depth)
-    }
-
-    fn begin(&mut self, hop: Hop) {
-        self.depth = 0;
-        if let Some(first) = self.stack.first_mut() {
-            *first = hop;
-        }
-    }
-
-    fn is_abroad(&self) -> bool {
-        self.depth > 0
-    }
-
-    fn is_full(&self) -> bool {
-        self.depth + 1 >= Self::MOST
-    }
-
-    fn enter(&mut self, hop: Hop) {
-        self.depth += 1;
-        if let Some(place) = self.stack.get_mut(self.depth) {
-            *place = hop;
-        }
-    }
-
-    fn leave(&mut self) -> bool {
-        let was_abroad = self.depth > 0;
-        self.depth = self.depth.saturating_sub(1);
-        was_abroad
-    }
-
-    /// The message has come here over that border.
-    fn has_crossed(&self, account: AccountId, border: u32) -> bool {
-        self.stack.iter().take(self.depth).any(|hop| hop.account == account && hop.border == border)
-    }
 }
 
 impl<'t> Passage<'t> {
@@ -438,60 +310,10 @@ impl<M: Memory> Broker<M> {
     }
 }
 
-/// The subject here, as text that does not lie in the tables; `None` if it is too long.
-fn copied<'a>(
-    memory: &mut impl Memory,
-    hop: &Hop,
-    publish: &Publish<'a>,
-    copy: &'a mut [u8],
-) -> Option<&'a [u8]> {
-    copied_words(memory, hop.subject, publish.subject, copy)
-}
-
-fn copied_words<'a>(
-    memory: &mut impl Memory,
-    words: Words,
-    said: &'a [u8],
-    copy: &'a mut [u8],
-) -> Option<&'a [u8]> {
-    if let Words::Said = words {
-        return Some(said);
-    }
-    let text = words.text(said, memory.tables().scratch);
-    let place = copy.get_mut(..text.len())?;
-    place.copy_from_slice(text);
-    Some(place)
-}
-
 fn withheld(memory: &mut impl Memory, hop: &Hop, publish: &Publish<'_>, found: Match) -> bool {
     let Match { client, group, .. } = found;
     with_subject(memory, hop, publish, |memory, subject| is_withheld(memory, client, group, subject))
         .unwrap_or(true)
-}
-
-/// Asks something about the subject here, as text that does not lie in the tables; `None` if it is too long.
-#[inline]
-fn with_subject<M: Memory, R>(
-    memory: &mut M,
-    hop: &Hop,
-    publish: &Publish<'_>,
-    ask: impl FnOnce(&mut M, &[u8]) -> R,
-) -> Option<R> {
-    #[inline(never)]
-    fn abroad<M: Memory, R>(
-        memory: &mut M,
-        hop: &Hop,
-        publish: &Publish<'_>,
-        ask: impl FnOnce(&mut M, &[u8]) -> R,
-    ) -> Option<R> {
-        let mut copy = [0; Border::LONGEST];
-        let subject = copied(memory, hop, publish, &mut copy)?;
-        Some(ask(memory, subject))
-    }
-    match hop.subject {
-        Words::Said => Some(ask(memory, publish.subject)),
-        Words::Scratch { .. } => abroad(memory, hop, publish, ask),
-    }
 }
 
 fn may_relay(
@@ -507,114 +329,11 @@ fn may_relay(
     .unwrap_or(false)
 }
 
-/// How every header block begins.
-const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
-
-/// For how long an answer may be answered, if it wants that.
-const CONVERSATION: Responses = Responses { max: 0, expires: Some(Duration::from_secs(120)) };
-
 impl Machine {
     /// Counts a message that came, whatever becomes of it.
     pub(super) fn receive(&mut self, publish: &Publish<'_>) {
         self.statistics.in_messages += 1;
         self.statistics.in_bytes += publish.body.len() as u64;
-    }
-
-    /// Goes over the next border that lets the message pass; answers whether there is one.
-    #[inline(never)]
-    fn cross(&mut self, memory: &mut impl Memory, now: Instant, from: u32, publish: &Publish<'_>) -> bool {
-        let here = self.hops.here();
-        let (mut copy, mut other) = ([0; Border::LONGEST], [0; Border::LONGEST]);
-        let Some(subject) = copied(memory, &here, publish, &mut copy) else { return false };
-        if self.hops.is_full() {
-            return false;
-        }
-        loop {
-            let Some(hop) = self.hops.here_mut() else { return false };
-            let index = hop.border;
-            hop.border += 1;
-            let (to, len, service) = if index == 0 {
-                let mut tables = memory.tables();
-                let chunks = &mut self.router.chunks;
-                match self.replies.answer(&mut tables, chunks, now, here.account, subject, &mut other) {
-                    Some((account, len)) => (account, len, Some(CONVERSATION)),
-                    None => continue,
-                }
-            } else {
-                let Some(border) = memory.border(here.account, index - 1) else { return false };
-                if self.hops.has_crossed(here.account, index + 1) {
-                    continue;
-                }
-                match border.cross(subject, &mut other) {
-                    Some(len) => (border.to, len, border.service),
-                    None => continue,
-                }
-            };
-            let Some(mapped) = keep(memory, here.end, other.get(..len).unwrap_or_default()) else {
-                continue;
-            };
-            let mut hop = Hop {
-                info: here.info,
-                account: to,
-                subject: Words::Scratch { from: here.end, len: len as u32 },
-                reply: here.reply,
-                border: 0,
-                end: mapped,
-            };
-            if let (Some(words), Some(responses)) = (here.reply, service) {
-                let said = publish.reply.unwrap_or_default();
-                let Some(reply) = copied_words(memory, words, said, &mut other) else { continue };
-                // An acknowledgement finds its way by what it says.
-                if !reply.starts_with(b"$JS.ACK.") {
-                    let exchange = Exchange { at: to, asker: here.account, reply, responses };
-                    let chunks: &mut Pool = &mut self.router.chunks;
-                    let Some(token) = self.replies.exchange(memory, chunks, now, exchange) else { continue };
-                    let Some(end) = keep(memory, mapped, &token) else { continue };
-                    hop.reply = Some(Words::Scratch { from: mapped, len: token.len() as u32 });
-                    hop.end = end;
-                }
-            }
-            if index > 0 && service.is_some() && hop.info.is_none() {
-                self.inform(memory, &here, index - 1, (from, publish), &mut hop);
-            }
-            self.hops.enter(hop);
-            return true;
-        }
-    }
-
-    /// Lets a service know who asks, as nats-server does.
-    fn inform(
-        &self,
-        memory: &mut impl Memory,
-        here: &Hop,
-        border: u32,
-        (from, publish): (u32, &Publish<'_>),
-        hop: &mut Hop,
-    ) {
-        let rtt = at(memory.tables().clients, from).and_then(|slot| slot.rtt);
-        let mut text = [0; 512];
-        let mut cut = Cut::new(&mut text);
-        let name = memory.border(here.account, border).map_or("", |border| border.asker);
-        let plain = |name: &str| !name.bytes().any(|byte| matches!(byte, 0..b' ' | b'"' | b'\\' | 0x7F));
-        let block = publish.body.get(..publish.header_len).unwrap_or_default();
-        if name.is_empty() || !plain(name) || !(block.is_empty() || block.starts_with(FIRST_LINE)) {
-            return;
-        }
-        cut.put(FIRST_LINE);
-        cut.put(b"Nats-Request-Info: {\"acc\":\"");
-        cut.put(name.as_bytes());
-        cut.put(b"\"");
-        if let Some(rtt) = rtt {
-            cut.put(b",\"rtt\":");
-            cut.number(usize::try_from(rtt.as_nanos()).unwrap_or(usize::MAX));
-        }
-        cut.put(if block.is_empty() { b"}\r\n\r\n" } else { b"}\r\n" });
-        if let Ok(len) = cut.finish()
-            && let Some(end) = keep(memory, hop.end, text.get(..len).unwrap_or_default())
-        {
-            hop.info = Some(Words::Scratch { from: hop.end, len: len as u32 });
-            hop.end = end;
-        }
     }
 
     /// Whether the client would not be closed for the message. To a member of a queue group that would be,
@@ -673,14 +392,6 @@ impl Machine {
         self.statistics.out_bytes += body_len as u64;
         Some(slow.map_or(deliver, |slow| Step::Close(slow, Reason::PendingBytes)))
     }
-}
-
-/// Writes `text` to [`Tables::scratch`] from `from` on; answers where it ends.
-fn keep(memory: &mut impl Memory, from: u32, text: &[u8]) -> Option<u32> {
-    let end = from as usize + text.len();
-    while memory.tables().scratch.len() < end && memory.grow(Table::Scratch) {}
-    memory.tables().scratch.get_mut(from as usize..end)?.copy_from_slice(text);
-    u32::try_from(end).ok().filter(|end| *end != NONE)
 }
 
 /// The client for which most bytes wait.
