@@ -51,6 +51,8 @@ pub enum Programs {
     All,
     /// natsd, natsdev and natstoast alone.
     Daemons,
+    /// natsd alone.
+    Natsd,
 }
 
 /// The command that makes the static multi-call program, where it leaves it, and with which library.
@@ -64,6 +66,7 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     let features = match programs {
         Programs::All => "natsd,natsdev,natsinit,natstoast,commands",
         Programs::Daemons => "natsd,natsdev,natstoast",
+        Programs::Natsd => "natsd",
     };
     command.args(["--no-default-features", "--features", features]);
     if std == Std::Own {

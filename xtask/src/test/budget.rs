@@ -14,6 +14,7 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
     firmware(run, &read(&budget, "lm3s6965")?)?;
     for (name, limit) in read(&budget, "programs")? {
         let programs = match name.as_str() {
+            "natsd" => Programs::Natsd,
             "daemons" => Programs::Daemons,
             "lunix" => Programs::All,
             _ => bail!("targets/budget.toml: no build is called {name}"),
