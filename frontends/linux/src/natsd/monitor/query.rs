@@ -137,6 +137,18 @@ mod tests {
         assert!(target.number("offset").is_err());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_was_encoded_is_read_and_anything_else_is_borne(text in ".*", noise in "[%+&=?#a-f0-9/:]*") {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let target = format!("/varz?a={encoded}&b=1");
+            proptest::prop_assert_eq!(&*Target::new(&target).text("a"), text.as_str());
+            proptest::prop_assert_eq!(Target::new(&target).integer("b"), Ok(1));
+            let target = Target::new(&noise);
+            let _ = (target.text("a"), target.truth("b"), target.integer("c"), target.number("d"));
+        }
+    }
+
     #[test]
     fn absolute_targets() {
         for (text, path) in [
