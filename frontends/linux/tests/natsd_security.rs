@@ -1,4 +1,5 @@
-//! What those who mean no good try on natsd. TLS downgrade is in `natsd_tls`; who is who and may do what, in `natsd_auth`.
+//! What those who mean no good try on natsd. TLS downgrade is in `natsd_tls`; who is who, by uid, port and token, in
+//! `natsd_auth`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod natsd_peer;
@@ -7,7 +8,23 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 
-use natsd_peer::{PATIENCE, Server, wait_for};
+use natsd_peer::{Client, PATIENCE, Server, wait_for};
+
+const USERS: &str = "authorization { users: [
+    { user: root, password: r }
+    { user: ann, password: a, permissions: {
+        publish: { allow: [\"ann.>\", \"ask\"], deny: \"ann.secret\" }
+        subscribe: { allow: [\"ann.>\", \"work crew\", \"_INBOX.ann.>\"], deny: [\"ann.secret\"] } } }
+    { user: answerer, password: s, permissions: { subscribe: \"ask\", allow_responses: { max: 1 } } }
+] }";
+
+fn ann(server: &Server) -> Client {
+    server.connect("\"user\":\"ann\",\"pass\":\"a\",\"no_responders\":true")
+}
+
+fn root(server: &Server) -> Client {
+    server.connect("\"user\":\"root\",\"pass\":\"r\",\"no_responders\":true")
+}
 
 /// A connection that has read `INFO` and said nothing.
 fn dial(server: &Server) -> TcpStream {
@@ -51,6 +68,115 @@ fn status(server: &Server, field: &str) -> u64 {
 
 fn connections(server: &Server) -> u64 {
     server.json("/varz")["connections"].as_u64().unwrap()
+}
+
+#[test]
+fn wildcards_reach_no_further_than_permissions() {
+    let server = Server::natsd(USERS);
+    let (mut ann, mut root) = (ann(&server), root(&server));
+    for pattern in [">", "*", "*.secret", "ann", "other.>", "ann.secret", "$SYS.>", "_INBOX.>"] {
+        ann.say(&format!("SUB {pattern} 1"));
+        assert_eq!(ann.line(), format!("-ERR 'Permissions Violation for Subscription to \"{pattern}\"'"));
+    }
+    // What is allowed may be wider than what is denied: that is left out at delivery.
+    ann.say("SUB ann.> 2\nSUB ann.* 3");
+    ann.sync();
+    root.say("PUB ann.secret 1\nx\nPUB other 1\nx\nPUB ann.open.x 1\ny");
+    root.sync();
+    assert_eq!(ann.line(), "MSG ann.open.x 2 1");
+    assert_eq!(ann.line(), "y");
+    for subject in ["other", "ann", "ann.secret", "_INBOX.root.1"] {
+        ann.say(&format!("PUB {subject} 0\n"));
+        assert_eq!(ann.line(), format!("-ERR 'Permissions Violation for Publish to \"{subject}\"'"));
+    }
+    ann.sync();
+}
+
+#[test]
+fn a_queue_that_is_not_allowed_takes_nobodys_work() {
+    let server = Server::natsd(USERS);
+    let (mut ann, mut root) = (ann(&server), root(&server));
+    for line in ["SUB work 1", "SUB work other 1", "SUB work crew.x 1"] {
+        ann.say(line);
+        assert!(ann.line().starts_with("-ERR 'Permissions Violation for Subscription to \"work\""), "{line}");
+    }
+    ann.say("SUB work crew 4");
+    ann.sync();
+    root.say("PUB work 1\nw");
+    root.sync();
+    assert_eq!([ann.line(), ann.line()], ["MSG work 4 1", "w"]);
+}
+
+#[test]
+fn nobody_listens_to_others_replies_or_sends_them_unasked() {
+    let server = Server::natsd(USERS);
+    let (mut ann, mut root) = (ann(&server), root(&server));
+    let mut answerer = server.connect("\"user\":\"answerer\",\"pass\":\"s\"");
+    // To listen to all inboxes, or to somebody's, is not allowed to her.
+    for inbox in ["_INBOX.>", "_INBOX.*.*", "_INBOX.root.1"] {
+        ann.say(&format!("SUB {inbox} 1"));
+        assert!(ann.line().starts_with("-ERR 'Permissions Violation for Subscription"));
+    }
+    answerer.say("SUB ask 1");
+    answerer.sync();
+    root.say("SUB _INBOX.root.1 1\nSUB _INBOX.root.2 2");
+    root.sync();
+    // Who has not been asked has nothing to answer.
+    answerer.say("PUB _INBOX.root.1 1\nx");
+    assert_eq!(answerer.line(), "-ERR 'Permissions Violation for Publish to \"_INBOX.root.1\"'");
+    root.say("PUB ask _INBOX.root.1 0\n");
+    assert_eq!([answerer.line(), answerer.line()], ["MSG ask 1 _INBOX.root.1 0", ""]);
+    // Nor may somebody who was asked answer elsewhere, or twice.
+    answerer.say("PUB _INBOX.root.2 1\nx");
+    assert_eq!(answerer.line(), "-ERR 'Permissions Violation for Publish to \"_INBOX.root.2\"'");
+    answerer.say("PUB _INBOX.root.1 1\na\nPUB _INBOX.root.1 1\nb");
+    assert_eq!(answerer.line(), "-ERR 'Permissions Violation for Publish to \"_INBOX.root.1\"'");
+    assert_eq!([root.line(), root.line()], ["MSG _INBOX.root.1 1 1", "a"]);
+    // What only servers may answer cannot be put into a message.
+    for reply in ["_R_.x", "$JS.ACK.x", "_GR_.x"] {
+        root.say(&format!("PUB ask {reply} 0\n"));
+        assert_eq!(
+            root.line(),
+            format!("-ERR 'Permissions Violation for Publish with Reply of \"{reply}\"'")
+        );
+    }
+    root.sync();
+}
+
+#[test]
+fn users_see_nothing_of_the_system() {
+    let server = Server::natsd(
+        "accounts { A: { users: [ { user: a, password: a } ] }, $SYS: { users: [ { user: s, password: s } ] } }",
+    );
+    let mut user = server.connect("\"user\":\"a\",\"pass\":\"a\"");
+    user.say("SUB $SYS.> 1\nSUB > 2");
+    user.sync();
+    let mut system = server.connect("\"user\":\"s\",\"pass\":\"s\"");
+    system.say("SUB $SYS.> 1");
+    system.sync();
+    // Somebody comes and goes, of which the system account is told.
+    drop(server.connect("\"user\":\"a\",\"pass\":\"a\""));
+    system.say("PUB $SYS.SERVER.X.SHUTDOWN 0\n");
+    system.sync_loosely();
+    user.say("PUB $SYS.ACCOUNT.A.CONNECT 1\nx");
+    // It hears its own words in its own account, and nothing else.
+    assert_eq!(user.line(), "MSG $SYS.ACCOUNT.A.CONNECT 1 1");
+    user.line();
+    assert_eq!(user.line(), "MSG $SYS.ACCOUNT.A.CONNECT 2 1");
+    user.line();
+    user.sync();
+}
+
+trait Loosely {
+    fn sync_loosely(&mut self);
+}
+
+impl Loosely for Client {
+    /// Whatever else is said meanwhile.
+    fn sync_loosely(&mut self) {
+        self.say("PING");
+        while self.line() != "PONG" {}
+    }
 }
 
 #[test]
