@@ -217,8 +217,10 @@ fn accounts_export_and_import() {
     b.say("PUB question.why answer 1\n?");
     let asked = a.line();
     let reply = asked.split(' ').nth(3).unwrap();
-    assert!(asked.starts_with("MSG ask.why 1 _R_."), "{asked}");
-    assert_eq!(a.line(), "?");
+    assert!(asked.starts_with("HMSG ask.why 1 _R_."), "{asked}");
+    // Services are told who asks.
+    assert_eq!([a.line(), a.line()], ["NATS/1.0", "Nats-Request-Info: {\"acc\":\"B\"}"]);
+    assert_eq!([a.line(), a.line()], ["", "?"]);
     a.say(&format!("PUB {reply} 1\n1\nPUB {reply} 1\n2"));
     assert_eq!([b.line(), b.line(), b.line(), b.line()], ["MSG answer 4 1", "1", "MSG answer 4 1", "2"]);
     [a, b, c].into_iter().for_each(Client::sync);
@@ -488,7 +490,9 @@ fn accounts_of_tokens_export_and_import() {
     buyer.say("PUB shop.ask 0\n");
     // Its own subscription hears it, too.
     assert_eq!([buyer.line(), buyer.line()], ["MSG shop.ask 1 0", ""]);
-    assert_eq!(seller.line(), "MSG ask 1 0");
+    let (asked, _, who) = (seller.line(), seller.line(), seller.line());
+    assert!(asked.starts_with("HMSG ask 1 "), "{asked}");
+    assert!(who.starts_with("Nats-Request-Info: {\"acc\":\"A"), "{who}");
 }
 
 #[test]
