@@ -59,6 +59,12 @@ pub const WITNESSES: &[Tool] = &[
     tool("mkfs.vfat", "dosfstools"),
     tool("mkfs.exfat", "exfatprogs"),
     tool("mkfs.ext4", "e2fsprogs"),
+    tool("mkfs.xfs", "xfsprogs"),
+    tool("mkfs.btrfs", "btrfs-progs"),
+    tool("mkfs.f2fs", "f2fs-tools"),
+    tool("mkntfs", "ntfs-3g"),
+    tool("genisoimage", "genisoimage"),
+    tool("cpio", "cpio"),
 ];
 
 /// What building the static binaries needs.
