@@ -255,6 +255,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const SUBS: usize, const REQS: usize> Session
         self.outbox.end()
     }
 
+    /// The memory of `CONNECT` and `SUB` lines, which may be made longer at any time.
+    pub const fn control_memory(&mut self) -> &mut B {
+        &mut self.control.memory
+    }
+
     /// The memory of subjects, which may be made longer at any time.
     pub fn subjects_memory(&mut self) -> &mut B {
         self.subscriptions.memory_mut()

@@ -3,8 +3,11 @@
 
 pub mod applets;
 pub mod bus;
+#[cfg(feature = "tls")]
+mod certificates;
 pub mod cli;
 pub mod config;
+mod credentials;
 #[cfg(feature = "commands")]
 pub mod ctl;
 pub mod log;

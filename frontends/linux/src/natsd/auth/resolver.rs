@@ -11,7 +11,8 @@ use lunix_proto::nkey::jwt::MAX_TOKEN;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::os::fd::OwnedFd;
 
-use super::token::{Signed, undecorated};
+use super::token::Signed;
+use crate::credentials::undecorated;
 use crate::natsd::settings::Resolver;
 
 /// Tokens of accounts, as they were last seen.

@@ -59,8 +59,3 @@ pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
-
-/// The token in a file that may have lines of dashes around it and blanks in it.
-pub(crate) fn undecorated(text: &str) -> &str {
-    text.split_ascii_whitespace().find(|word| word.starts_with("eyJ")).unwrap_or_default()
-}

@@ -7,7 +7,8 @@ use lunix_proto::nats::leaf::{self, Connect, Info};
 use lunix_proto::nats::{Urls, encode};
 
 use super::rules::{Rulebook, Rules, listed};
-use super::sign::Signed;
+use super::sign::sign;
+use crate::credentials::Signed;
 use crate::natsd::identity::LEVEL;
 use crate::natsd::log::Tag;
 use crate::natsd::server::{Server, Token};
@@ -110,7 +111,7 @@ impl Server {
                 self.wires.log.line(Tag::Warn, line);
             }
             let nonce: String = info.nonce.chars().collect();
-            match Signed::new(&settings, &nonce) {
+            match sign(&settings, &nonce) {
                 Ok(signed) => self.say_connect(client, &settings, remote, &signed),
                 Err(line) => return self.part(reactor, client, &line),
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use lunix_proto::nkey::{Kind, PublicKey};
 
 use crate::config::{Section, Value};
+use crate::credentials::undecorated;
 use crate::natsd::auth::token::{self, Signed};
 
 /// Whose tokens are trusted, and where those of accounts are found. Without operators there are no tokens.
@@ -114,7 +115,7 @@ fn key(value: &Value, kind: Kind, expected: &str) -> Option<PublicKey> {
 fn operator(text: &str, folder: &Path) -> Option<(Trusted, Option<PublicKey>)> {
     let text =
         if text.starts_with("eyJ") { text.to_owned() } else { fs::read_to_string(folder.join(text)).ok()? };
-    let signed = Signed::read(token::undecorated(&text)).ok()?;
+    let signed = Signed::read(undecorated(&text)).ok()?;
     let claims = signed.claims()?;
     let lunix_proto::nkey::claims::Body::Operator(operator) = claims.body else { return None };
     let keys = std::iter::once(claims.subject).chain(operator.signing_keys).collect();

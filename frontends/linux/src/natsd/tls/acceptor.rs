@@ -10,8 +10,8 @@ use rustls::crypto::ring::{self, cipher_suite as suites, kx_group as groups};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 
-use super::files;
 use super::stream::Stream;
+use crate::certificates;
 use crate::natsd::settings::{First, Tls, TlsVersion};
 
 /// Makes connections of sockets. Those it has made keep what they began with when it is made anew.
@@ -53,7 +53,7 @@ impl Acceptor {
                 return Err("verify: expected ca_file with those who sign clients' certificates".to_owned());
             };
             let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::new(files::authorities(authorities)?),
+                Arc::new(certificates::authorities(authorities)?),
                 Arc::new(provider(settings)?),
             )
             .build()
@@ -63,7 +63,7 @@ impl Acceptor {
             builder.with_no_client_auth()
         };
         let mut config = builder
-            .with_single_cert(files::certificates(certificate)?, files::key(key)?)
+            .with_single_cert(certificates::read(certificate)?, certificates::key(key)?)
             .map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -9,12 +9,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::acceptor::{provider, versions};
-use super::files;
 use super::session::Session;
 use super::stream::Stream;
+use crate::certificates;
 use crate::natsd::settings::Tls;
 
 /// Begins TLS on sockets that are connected.
@@ -38,13 +38,13 @@ impl Connector {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         } else {
             builder.with_root_certificates(match &settings.ca_file {
-                Some(path) => files::authorities(path)?,
-                None => of_this_machine()?,
+                Some(path) => certificates::authorities(path)?,
+                None => certificates::authorities_of_this_machine()?,
             })
         };
         let mut config = match (&settings.cert_file, &settings.key_file) {
             (Some(certificate), Some(key)) => builder
-                .with_client_auth_cert(files::certificates(certificate)?, files::key(key)?)
+                .with_client_auth_cert(certificates::read(certificate)?, certificates::key(key)?)
                 .map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?,
             (None, None) => builder.with_no_client_auth(),
             _ => return Err("expected cert_file and key_file, or neither".to_owned()),
@@ -70,17 +70,6 @@ impl Connector {
             .map_err(|error| error.to_string())?;
         Ok(Stream::connected(socket, Session::Client(session), now + self.timeout))
     }
-}
-
-fn of_this_machine() -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    // One that cannot be read is one that nobody can be shown to be signed by.
-    store.add_parsable_certificates(found.certs);
-    if store.is_empty() {
-        return Err("expected ca_file: this machine has no certificates of authorities".to_owned());
-    }
-    Ok(store)
 }
 
 /// `insecure`: a server may be anybody, but must have the key of the certificate that it shows.

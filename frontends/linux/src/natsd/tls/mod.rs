@@ -20,7 +20,7 @@ mod certificate;
 #[cfg(feature = "tls")]
 mod connector;
 #[cfg(feature = "tls")]
-mod files;
+mod fingerprint;
 #[cfg(feature = "tls")]
 mod session;
 #[cfg(feature = "tls")]
@@ -35,7 +35,7 @@ pub(super) use certificate::Certificate;
 #[cfg(feature = "tls")]
 pub(super) use connector::Connector;
 #[cfg(feature = "tls")]
-pub(super) use files::fingerprint;
+pub(super) use fingerprint::fingerprint;
 #[cfg(feature = "tls")]
 pub(super) use stream::Stream;
 

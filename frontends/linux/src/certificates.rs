@@ -1,17 +1,14 @@
 //! Certificates and keys in PEM files.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::natsd::settings::Tls;
-
 /// A file's own certificate and those that lead to its authority.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read(path)?;
+pub(crate) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bytes = bytes(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => {
@@ -23,29 +20,32 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// A private key: PKCS #8, PKCS #1 or SEC 1.
-pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(&read(path)?)
+pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&bytes(path)?)
         .map_err(|error| format!("{}: expected a private key in PEM: {error}", path.display()))
 }
 
 /// Those who sign.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, String> {
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in read(path)? {
         store.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(store)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+/// Those whom this machine trusts.
+pub(crate) fn authorities_of_this_machine() -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    // One that cannot be read is one that nobody can be shown to be signed by.
+    store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        return Err("this machine has no certificates of authorities: expected a file with some".to_owned());
+    }
+    Ok(store)
 }
 
-/// A number that changes when the files do, so that a reload finds renewed certificates.
-pub(in crate::natsd) fn fingerprint(settings: &Tls) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for path in [&settings.cert_file, &settings.key_file, &settings.ca_file] {
-        path.as_ref().and_then(|path| std::fs::read(path).ok()).hash(&mut hasher);
-    }
-    hasher.finish()
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
