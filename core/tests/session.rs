@@ -5,8 +5,10 @@ mod sim;
 use std::time::Duration;
 
 use lunix_core::session::{
-    Action, KeepAlive, Outgoing, Overflow, PublishError, RequestError, ServerError, SubscribeError, Why,
+    Action, Identity, Input, KeepAlive, Memory, Outgoing, Overflow, PublishError, RequestError, ServerError,
+    Session, SubscribeError, Why,
 };
+use lunix_core::time::Instant;
 use sim::broker::Real;
 use sim::{Pair, Seen, config};
 
@@ -549,4 +551,23 @@ fn a_slow_server_never_sees_half_a_message_nor_a_late_subscription() {
     assert_eq!(executed.len() as u64 + pair.client.dropped().0, 400);
     assert_eq!(executed.last(), Some(&399));
     assert_eq!(pair.server().subs.len(), subscribed);
+}
+
+#[test]
+fn long_credentials_need_a_longer_memory() {
+    let jwt = "x".repeat(500);
+    for (room, fits) in [(256, false), (1024, true)] {
+        let memory = Memory { outbox: vec![0; 64], control: vec![0; 256], subjects: vec![0; 16] };
+        let now = Instant::from_micros(0);
+        let mut session = Session::<_, 1, 1>::new(now, config(1), memory);
+        assert_eq!(session.poll(), Some(Action::Open { server: 0 }));
+        session.handle(now, Input::Connected { keep_alive: None });
+        session.receive(now, b"INFO {\"nonce\":\"n\"}\r\n");
+        assert!(matches!(session.poll(), Some(Action::Identify { .. })));
+        session.control_memory().resize(room, 0);
+        session.handle(now, Input::Identity(Identity { jwt: &jwt, ..Identity::default() }));
+        let said = String::from_utf8_lossy(session.outgoing()).contains(&jwt);
+        let given_up = session.poll() == Some(Action::Close { why: Why::Room });
+        assert_eq!((said, given_up), (fits, !fits), "{room}");
+    }
 }

@@ -48,7 +48,9 @@ mod drive;
 mod link;
 mod message;
 pub(crate) mod resolve;
+mod security;
 mod service;
+mod tls;
 pub(crate) mod transport;
 mod url;
 
@@ -69,6 +71,8 @@ use crate::reactor::{Key, Reactor, monotonic};
 
 pub use lunix_core::session::Overflow;
 pub use message::Message;
+pub use security::Credentials;
+pub use tls::TlsFiles;
 pub use url::{Server, UrlError};
 
 use link::{Link, Moved, Progress};
@@ -97,6 +101,10 @@ pub struct Options {
     pub description: &'static str,
     /// Where servers may be, in order of preference.
     pub servers: Vec<Server>,
+    /// Who the program is at a server that wants a signature.
+    pub credentials: Credentials,
+    /// Whose certificates count.
+    pub tls: TlsFiles,
     /// Bytes of outgoing messages kept at most, while there is no server or a slow one.
     pub pending: usize,
     /// What to give up when that is not enough.
@@ -166,6 +174,10 @@ pub struct Bus<T> {
     /// The link is, or is becoming, what the session takes for its transport. Between the session's `Close` and
     /// the turn's end, what the link says is of no interest any more.
     attached: bool,
+    /// What the server wants signed.
+    nonce: String,
+    /// The server that hears who we are once TLS's handshake is over.
+    identifying: Option<usize>,
     /// Received bytes not yet decoded: `input[at..filled]`.
     input: Vec<u8>,
     at: usize,
@@ -186,25 +198,28 @@ impl Options {
     /// `urls` as of `--nats`: one or several, separated by commas.
     ///
     /// # Errors
-    /// The first URL that is none of `nats://HOST:PORT` and `unix:///PATH`.
+    /// The first URL that is none of `nats://HOST:PORT`, `tls://HOST:PORT` and `unix:///PATH`.
     pub fn new(name: &'static str, urls: &str) -> Result<Self, UrlError> {
         Ok(Self {
             name,
             description: "",
             servers: url::parse_list(urls)?,
+            credentials: Credentials::default(),
+            tls: TlsFiles::default(),
             pending: 2 << 20,
             overflow: Overflow::DropOldest,
             drain: Duration::from_secs(2),
         })
     }
 
-    /// By the flag `--nats`, else `$NATS_URL`, else `nats://127.0.0.1:4222`.
+    /// By the flag `--nats`, else `$NATS_URL`, else `nats://127.0.0.1:4222`; and by what the flags of
+    /// [`cli::NATS`](crate::cli::NATS) and their variables say of credentials and certificates.
     ///
     /// # Errors
-    /// The one line that says what is wrong with the URL.
+    /// The one line that says what is wrong with the URL or a file.
     pub fn from_matches(name: &'static str, matches: &Matches) -> Result<Self, UsageError> {
         let from_environment = std::env::var("NATS_URL").ok().filter(|urls| !urls.is_empty());
-        match (matches.text("nats")?, from_environment) {
+        let options = match (matches.text("nats")?, from_environment) {
             (Some(urls), _) => {
                 Self::new(name, urls).map_err(|error| matches.error(format_args!("--nats: {error}")))
             }
@@ -214,7 +229,17 @@ impl Options {
             (None, None) => {
                 Self::new(name, DEFAULT_URL).map_err(|error| matches.error(format_args!("{error}")))
             }
-        }
+        }?;
+        options.secured(Some(matches)).map_err(|error| matches.error(error))
+    }
+
+    /// With the credentials and certificates that flags, if there are any, and environment name.
+    ///
+    /// # Errors
+    /// What is wrong with a file, in one line.
+    pub(crate) fn secured(mut self, matches: Option<&Matches>) -> Result<Self, String> {
+        (self.credentials, self.tls) = security::read(matches)?;
+        Ok(self)
     }
 }
 
@@ -249,6 +274,8 @@ impl<T: Copy> Bus<T> {
             session: Session::new(monotonic(), config, memory),
             link: Link::new(token),
             attached: false,
+            nonce: String::new(),
+            identifying: None,
             input: Vec::new(),
             at: 0,
             filled: 0,
@@ -295,7 +322,10 @@ impl<T: Copy> Bus<T> {
             }
             let received = self.session.receive(monotonic(), bytes);
             let event = received.incoming.and_then(|incoming| match incoming {
-                Incoming::Info(_) => None,
+                Incoming::Info(info) => {
+                    self.nonce = info.nonce.chars().collect();
+                    None
+                }
                 Incoming::Message { sid, message, .. } => {
                     Some(Event::Message(Message::new(Some(sid), &message)))
                 }

@@ -3,11 +3,13 @@
 use lunix_core::session::{Action, Identity, Input, Outgoing, Sid, SubscribeError, Why};
 use lunix_core::time::Instant;
 
+use crate::credentials::Signed;
 use crate::log::{self, Level};
 use crate::reactor::{Reactor, monotonic};
 
 use super::link::{Moved, Progress};
 use super::service::Service;
+use super::tls::Connector;
 use super::{Answer, BUSY, Bus, Event, IDLE, KEEP_ALIVE, Message};
 
 impl<T: Copy> Bus<T> {
@@ -77,7 +79,12 @@ impl<T: Copy> Bus<T> {
                     self.input.resize(BUSY, 0);
                 }
             }
-            Moved::Blocked => {}
+            Moved::Blocked if self.link.is_handshaking() => {}
+            Moved::Blocked => {
+                if let Some(server) = self.identifying.take() {
+                    self.identify(server, false);
+                }
+            }
             Moved::Ended => {
                 self.link.close(reactor);
                 self.end_input(reactor.now());
@@ -92,6 +99,7 @@ impl<T: Copy> Bus<T> {
             kept.push(event);
         }
         self.events.extend(kept);
+        self.events.extend(self.link.trouble().map(Event::Failed));
         self.disconnected(now);
         self.take_actions();
     }
@@ -122,6 +130,7 @@ impl<T: Copy> Bus<T> {
 
     pub(super) fn forget_input(&mut self) {
         (self.at, self.filled, self.needed) = (0, 0, 1);
+        self.identifying = None;
     }
 
     /// Takes what the session wants: what the reactor must do is put off to the turn's end.
@@ -178,21 +187,57 @@ impl<T: Copy> Bus<T> {
     }
 
     pub(super) fn identify(&mut self, server: usize, tls_required: bool) {
-        let now = monotonic();
         let Some(place) = self.options.servers.get(server) else { return };
-        if tls_required {
-            let words = "the server demands TLS, which is not in this build";
-            self.events.push_back(Event::Failed(words.to_owned()));
-            self.todo.push_back(Action::Close { why: Why::Transport });
-            return self.disconnected(now);
+        if (tls_required || place.tls) && !self.link.is_tls() {
+            match self.begin_tls(&place.certified()) {
+                Ok(()) => self.identifying = Some(server),
+                Err(words) => self.give_up(words),
+            }
+            return;
         }
+        // Who is not asked for a signature gets none.
+        let signed = match self.nonce.is_empty() {
+            true => Ok(Signed::default()),
+            false => self.options.credentials.sign(&self.nonce),
+        };
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(words) => return self.give_up(words),
+        };
         let (user, password, token) = match (place.user.as_deref(), place.password.as_deref()) {
             (Some(user), Some(password)) => (user, password, ""),
             (Some(token), None) => ("", "", token),
             (None, _) => ("", "", ""),
         };
-        let identity = Identity { name: self.options.name, user, password, token, ..Identity::default() };
-        self.session.handle(now, Input::Identity(identity));
+        let identity = Identity {
+            name: self.options.name,
+            user,
+            password,
+            token,
+            nkey: &signed.nkey,
+            jwt: &signed.jwt,
+            signature: &signed.signature,
+            tls: self.link.is_tls(),
+            ..Identity::default()
+        };
+        let memory = self.session.control_memory();
+        memory.resize(memory.len().max(IDLE + signed.jwt.len()), 0);
+        self.session.handle(monotonic(), Input::Identity(identity));
+    }
+
+    fn begin_tls(&mut self, name: &str) -> Result<(), String> {
+        if self.at < self.filled {
+            // Anybody on the way may have put it there, for us to take it for the server's once TLS is on.
+            return Err("the server says more in the clear than it may before TLS".to_owned());
+        }
+        self.link.begin_tls(&Connector::new(&self.options.tls)?, name)
+    }
+
+    /// The server is there, but of no use.
+    fn give_up(&mut self, words: String) {
+        self.events.push_back(Event::Failed(words));
+        self.todo.push_back(Action::Close { why: Why::Transport });
+        self.disconnected(monotonic());
     }
 
     pub(super) fn say(&self, level: Level, server: usize, what: impl std::fmt::Display) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::reactor::{Key, Reactor, Ready};
 
 use super::resolve::Lookup;
+use super::tls::{Connector, Session};
 use super::transport::Stream;
 use super::url::{Place, Server};
 
@@ -18,6 +19,10 @@ pub(super) struct Link<T> {
     lookup: Option<(Lookup, Key)>,
     /// Addresses of this attempt that were not tried yet, last first.
     addresses: Vec<SocketAddr>,
+    /// What the open connection is encrypted with.
+    tls: Option<Box<Session>>,
+    /// Why the last connection ended, where the end itself does not tell.
+    trouble: Option<String>,
     /// The socket did not take all of the last write.
     stuck: bool,
 }
@@ -54,7 +59,15 @@ pub(super) enum Moved {
 
 impl<T: Copy> Link<T> {
     pub(super) const fn new(token: T) -> Self {
-        Self { token, state: State::Closed, lookup: None, addresses: Vec::new(), stuck: false }
+        Self {
+            token,
+            state: State::Closed,
+            lookup: None,
+            addresses: Vec::new(),
+            tls: None,
+            trouble: None,
+            stuck: false,
+        }
     }
 
     pub(super) fn open(&mut self, reactor: &mut Reactor<T>, server: &Server) -> Progress {
@@ -85,7 +98,36 @@ impl<T: Copy> Link<T> {
             reactor.remove(key, &stream);
         }
         self.addresses.clear();
+        self.tls = None;
         self.stuck = false;
+    }
+
+    /// Goes on in TLS with a server whose certificate must be for `name`.
+    ///
+    /// # Errors
+    /// There is no connection, `name` is no name, or the peer is gone.
+    pub(super) fn begin_tls(&mut self, connector: &Connector, name: &str) -> Result<(), String> {
+        let State::Open(stream, _) = &self.state else { return Err("there is no connection".to_owned()) };
+        let session = self.tls.insert(Box::new(connector.begin(name)?));
+        match session.flush(stream) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The connection is encrypted, or will be when its handshake is over.
+    pub(super) const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Nothing can be written until reading has ended TLS's handshake.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| session.is_handshaking())
+    }
+
+    /// Why the connection ended, once, where there is more to say than that it did.
+    pub(super) fn trouble(&mut self) -> Option<String> {
+        self.trouble.take()
     }
 
     /// One of the descriptors is ready.
@@ -119,7 +161,11 @@ impl<T: Copy> Link<T> {
     /// Reads what is there; the reactor hears when there is nothing.
     pub(super) fn read(&mut self, reactor: &mut Reactor<T>, buffer: &mut [u8]) -> Moved {
         let State::Open(stream, key) = &self.state else { return Moved::Blocked };
-        match stream.read(buffer) {
+        let read = match &mut self.tls {
+            None => stream.read(buffer),
+            Some(session) => session.read(stream, buffer),
+        };
+        match read {
             Ok(0) => Moved::Ended,
             Ok(read) => Moved::Bytes(read),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -127,17 +173,24 @@ impl<T: Copy> Link<T> {
                 Moved::Blocked
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Moved::Bytes(0),
-            Err(_) => Moved::Ended,
+            Err(error) => {
+                self.trouble = self.tls.is_some().then(|| format!("TLS: {error}"));
+                Moved::Ended
+            }
         }
     }
 
     /// Writes without the reactor; once stuck, only [`Link::rearm`] allows another attempt.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Moved {
         let State::Open(stream, _) = &self.state else { return Moved::Blocked };
-        if self.stuck {
+        if self.stuck || self.is_handshaking() {
             return Moved::Blocked;
         }
-        match stream.write(bytes) {
+        let written = match &mut self.tls {
+            None => stream.write(bytes),
+            Some(session) => session.write(stream, bytes),
+        };
+        match written {
             Ok(written) => Moved::Bytes(written),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.stuck = true;
@@ -148,18 +201,22 @@ impl<T: Copy> Link<T> {
         }
     }
 
-    /// Before the writes of a turn's end.
-    pub(super) const fn unstick(&mut self) {
-        self.stuck = false;
+    /// Before the writes of a turn's end: writes what TLS has taken before. An error shows itself again to who reads.
+    pub(super) fn unstick(&mut self) {
+        self.stuck = match (&self.state, &mut self.tls) {
+            (State::Open(stream, _), Some(session)) => session.flush(stream).is_err(),
+            _ => false,
+        };
     }
 
     /// After them: the reactor must say when the socket takes more.
     pub(super) fn rearm(&self, reactor: &mut Reactor<T>) {
         if let State::Open(_, key) = &self.state {
-            if self.stuck {
+            let waits = self.stuck || self.tls.as_ref().is_some_and(|session| session.wants_write());
+            if waits {
                 reactor.write_blocked(*key);
             }
-            reactor.want(*key, if self.stuck { Ready::BOTH } else { Ready::READ });
+            reactor.want(*key, if waits { Ready::BOTH } else { Ready::READ });
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where a server is: `nats://[USER[:PASSWORD]@]HOST[:PORT]` or `unix:///PATH`.
+//! Where a server is: `nats://[USER[:PASSWORD]@]HOST[:PORT]`, `tls://…` likewise, or `unix:///PATH`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,6 +11,8 @@ const PORT: u16 = 4222;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Server {
     pub(super) place: Place,
+    /// The connection must be encrypted, whatever the server says.
+    pub(super) tls: bool,
     /// User and password, or a token if there is no password.
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
@@ -45,11 +47,23 @@ impl std::error::Error for UrlError {}
 impl fmt::Display for Server {
     /// The URL without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "tls" } else { "nats" };
         match &self.place {
-            Place::Address(address @ IpAddr::V4(_), port) => write!(f, "nats://{address}:{port}"),
-            Place::Address(address @ IpAddr::V6(_), port) => write!(f, "nats://[{address}]:{port}"),
-            Place::Name(name, port) => write!(f, "nats://{name}:{port}"),
+            Place::Address(address @ IpAddr::V4(_), port) => write!(f, "{scheme}://{address}:{port}"),
+            Place::Address(address @ IpAddr::V6(_), port) => write!(f, "{scheme}://[{address}]:{port}"),
+            Place::Name(name, port) => write!(f, "{scheme}://{name}:{port}"),
             Place::Path(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl Server {
+    /// Whose name its certificate must bear.
+    pub(super) fn certified(&self) -> String {
+        match &self.place {
+            Place::Address(address, _) => address.to_string(),
+            Place::Name(name, _) => name.clone(),
+            Place::Path(_) => "localhost".to_owned(),
         }
     }
 }
@@ -92,9 +106,9 @@ fn parse(url: &str) -> Result<Server, UrlError> {
             if rest.len() > 107 {
                 return Err(wrong("the path is longer than 107 bytes"));
             }
-            Ok(Server { place: Place::Path(PathBuf::from(rest)), user: None, password: None })
+            Ok(Server { place: Place::Path(PathBuf::from(rest)), tls: false, user: None, password: None })
         }
-        "nats" | "tcp" => {
+        "nats" | "tcp" | "tls" => {
             let rest = rest.strip_suffix('/').unwrap_or(rest);
             let (credentials, place) = match rest.rsplit_once('@') {
                 Some((credentials, place)) => (Some(credentials), place),
@@ -108,13 +122,13 @@ fn parse(url: &str) -> Result<Server, UrlError> {
             let decode = |text: Option<&str>| text.map(decode_percent).transpose();
             Ok(Server {
                 place: parse_place(place).map_err(wrong)?,
+                tls: scheme == "tls",
                 user: decode(user).map_err(wrong)?,
                 password: decode(password).map_err(wrong)?,
             })
         }
-        "tls" => Err(wrong("TLS is not in this build")),
         "ws" | "wss" => Err(wrong("WebSocket is not in this build")),
-        _ => Err(wrong("expected nats://HOST:PORT or unix:///PATH")),
+        _ => Err(wrong("expected nats://HOST:PORT, tls://HOST:PORT or unix:///PATH")),
     }
 }
 
@@ -184,6 +198,7 @@ mod tests {
             ("nats://[::1]:5", "nats://[::1]:5"),
             ("nats://[::1]", "nats://[::1]:4222"),
             ("tcp://box.lan/", "nats://box.lan:4222"),
+            ("tls://box.lan", "tls://box.lan:4222"),
             ("unix:///run/natsd.sock", "unix:///run/natsd.sock"),
             ("unix://@natsd", "unix://@natsd"),
             ("nats://me:secret@host:9", "nats://host:9"),
@@ -218,7 +233,7 @@ mod tests {
             "unix://relative",
             "unix://",
             "nats://a%zz@h",
-            "tls://h",
+            "tls://",
         ] {
             assert!(parse(url).is_err(), "{url}");
         }

@@ -61,6 +61,11 @@ impl Link {
             return Ok(());
         }
         let mut options = Options::new("natsinit", urls)?;
+        match options.clone().secured(None) {
+            Ok(secured) => options = secured,
+            // A server of our own needs none of it.
+            Err(line) => log::line(Level::Warn, "natsinit", line),
+        }
         options.description = "process supervisor";
         options.drain = Duration::from_millis(500);
         let mut bus = Bus::new(options, Token::Bus);

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use plan::{Folder, Plan, PlanError, Wish};
 use session::Session;
 
+use crate::bus::Options;
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, Style, UsageError};
 use crate::log::{self, Level};
 use crate::reactor::Reactor;
@@ -124,8 +125,11 @@ pub(crate) fn start(
         log::line(Level::Error, name, error);
         ExitCode::FAILURE
     };
-    if let Some(Err(error)) = wish.nats.map(|urls| crate::bus::Options::new("natsinit", urls)) {
-        return matches.error(format_args!("--nats: {error}")).report();
+    if let Some(urls) = wish.nats {
+        let options = Options::new(name, urls).map_err(|error| format!("--nats: {error}"));
+        if let Err(line) = options.and_then(|options| options.secured(None)) {
+            return matches.error(line).report();
+        }
     }
     let folder = match Folder::open() {
         Ok(folder) => folder,
