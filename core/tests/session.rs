@@ -554,6 +554,26 @@ fn a_slow_server_never_sees_half_a_message_nor_a_late_subscription() {
 }
 
 #[test]
+fn servers_that_are_offered_later_are_tried() {
+    let memory = Memory { outbox: vec![0; 64], control: vec![0; 256], subjects: vec![0; 16] };
+    let mut session = Session::<_, 1, 1>::new(Instant::from_micros(0), config(1), memory);
+    session.offer(2);
+    session.offer(1);
+    let mut tried = Vec::new();
+    for _ in 0..4 {
+        let now = session.next_deadline().unwrap();
+        session.handle(now, Input::Tick);
+        while let Some(action) = session.poll() {
+            if let Action::Open { server } = action {
+                tried.push(server);
+                session.handle(now, Input::Disconnected);
+            }
+        }
+    }
+    assert_eq!(tried.get(..4), Some(&[0, 1, 0, 1][..]));
+}
+
+#[test]
 fn long_credentials_need_a_longer_memory() {
     let jwt = "x".repeat(500);
     for (room, fits) in [(256, false), (1024, true)] {

@@ -265,6 +265,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const SUBS: usize, const REQS: usize> Session
         self.subscriptions.memory_mut()
     }
 
+    /// The driver has so many servers to offer by now: a server may tell of others ([`Info::connect_urls`]). Their
+    /// numbers stay what they are, so that there can only be more.
+    pub fn offer(&mut self, servers: usize) {
+        self.config.servers = self.config.servers.max(servers);
+    }
+
     /// Gives up this connection for the next server: the answer to [`Action::LameDuck`].
     pub fn reconnect(&mut self, now: Instant) {
         self.now = now;

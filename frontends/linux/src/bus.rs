@@ -83,6 +83,9 @@ const SUBSCRIPTIONS: usize = 128;
 /// Requests at a time.
 const REQUESTS: usize = 64;
 
+/// Servers that are known at a time, those that others tell of included.
+const SERVERS: usize = 64;
+
 /// What a buffer begins with.
 const IDLE: usize = 4 << 10;
 /// What a buffer in use grows to first: the outbox gives it back once it is empty, the input what is above it.
@@ -176,6 +179,8 @@ pub struct Bus<T> {
     attached: bool,
     /// What the server wants signed.
     nonce: String,
+    /// The server that the link is to.
+    server: usize,
     /// The server that hears who we are once TLS's handshake is over.
     identifying: Option<usize>,
     /// Received bytes not yet decoded: `input[at..filled]`.
@@ -275,6 +280,7 @@ impl<T: Copy> Bus<T> {
             link: Link::new(token),
             attached: false,
             nonce: String::new(),
+            server: 0,
             identifying: None,
             input: Vec::new(),
             at: 0,
@@ -320,10 +326,12 @@ impl<T: Copy> Bus<T> {
             if bytes.is_empty() || bytes.len() < self.needed {
                 return None;
             }
+            let mut told: Vec<String> = Vec::new();
             let received = self.session.receive(monotonic(), bytes);
             let event = received.incoming.and_then(|incoming| match incoming {
                 Incoming::Info(info) => {
                     self.nonce = info.nonce.chars().collect();
+                    told = info.connect_urls.iter().map(|url| url.chars().collect()).take(SERVERS).collect();
                     None
                 }
                 Incoming::Message { sid, message, .. } => {
@@ -344,6 +352,7 @@ impl<T: Copy> Bus<T> {
             });
             self.needed = if received.incoming.is_some() { 1 } else { received.needed.max(1) };
             self.at += received.consumed;
+            self.meet(&told);
             self.take_actions();
             match event {
                 Some(Event::Message(message)) if self.answer_service(&message) => {}

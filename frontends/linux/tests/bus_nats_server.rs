@@ -108,6 +108,36 @@ impl App for Heard {
 }
 
 #[test]
+fn servers_of_a_cluster_stand_in_for_each_other() {
+    const NAME: &str = "servers_of_a_cluster_stand_in_for_each_other";
+    let (Some(mut one), Some(mut two)) = (Server::start(NAME), Server::start(NAME)) else { return };
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let [first, second] = [free(), free()].map(|port| format!("nats://127.0.0.1:{port}"));
+    one.restart_with(&["--cluster_name", "c", "--cluster", &first]);
+    two.restart_with(&["--cluster_name", "c", "--cluster", &second, "--routes", &first]);
+    let mut listener = Probe::connected(&two.url());
+    listener.bus().subscribe("x").unwrap();
+    listener.bus().barrier();
+    listener.until("barrier", |events| events.iter().any(|event| matches!(event, Event::Flushed { .. })));
+    // The servers know each other once a message goes from one to the other.
+    while listener.payloads().is_empty() {
+        let mut early = Probe::connected(&one.url());
+        early.bus().publish("x", b"early").unwrap();
+        early.run(Duration::from_millis(20));
+        listener.run(Duration::from_millis(20));
+    }
+    let mut probe = Probe::connected(&one.url());
+    one.kill();
+    probe.until("second server", |events| {
+        events.iter().any(|event| matches!(event, Event::Ready { again: true }))
+    });
+    probe.bus().publish("x", b"late").unwrap();
+    probe.bus().barrier();
+    probe.until("barrier", |events| events.iter().any(|event| matches!(event, Event::Flushed { .. })));
+    listener.until("message", |events| payloads(events).contains(&"late".to_owned()));
+}
+
+#[test]
 fn publishes_subscribes_and_asks() {
     each("publishes_subscribes_and_asks", |server| {
         let mut probe = Probe::connected(&server.url());

@@ -10,7 +10,7 @@ use crate::reactor::{Reactor, monotonic};
 use super::link::{Moved, Progress};
 use super::service::Service;
 use super::tls::Connector;
-use super::{Answer, BUSY, Bus, Event, IDLE, KEEP_ALIVE, Message};
+use super::{Answer, BUSY, Bus, Event, IDLE, KEEP_ALIVE, Message, SERVERS};
 
 impl<T: Copy> Bus<T> {
     pub(super) fn subscribe_any(
@@ -176,6 +176,7 @@ impl<T: Copy> Bus<T> {
     pub(super) fn carry_out(&mut self, reactor: &mut Reactor<T>, action: Action) {
         match action {
             Action::Open { server } => {
+                self.server = server;
                 let Some(server) = self.options.servers.get(server) else { return };
                 self.attached = true;
                 let progress = self.link.open(reactor, server);
@@ -184,6 +185,18 @@ impl<T: Copy> Bus<T> {
             Action::Close { .. } => self.link.close(reactor),
             _ => {}
         }
+    }
+
+    /// Adds servers that this one tells of to those that are tried when it is gone.
+    pub(super) fn meet(&mut self, urls: &[String]) {
+        let Some(teller) = self.options.servers.get(self.server).cloned() else { return };
+        for server in urls.iter().filter_map(|url| teller.told_of(url)) {
+            let servers = &mut self.options.servers;
+            if servers.len() < SERVERS && servers.iter().all(|known| known.place != server.place) {
+                servers.push(server);
+            }
+        }
+        self.session.offer(self.options.servers.len());
     }
 
     pub(super) fn identify(&mut self, server: usize, tls_required: bool) {

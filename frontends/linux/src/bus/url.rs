@@ -13,6 +13,8 @@ pub struct Server {
     pub(super) place: Place,
     /// The connection must be encrypted, whatever the server says.
     pub(super) tls: bool,
+    /// Whose name its certificate must bear, where it is known by its address alone.
+    name: Option<String>,
     /// User and password, or a token if there is no password.
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
@@ -58,10 +60,17 @@ impl fmt::Display for Server {
 }
 
 impl Server {
+    /// A server that this one tells of, `HOST:PORT`: of the same cluster, so that the same credentials are good there.
+    pub(super) fn told_of(&self, url: &str) -> Option<Self> {
+        let place = parse_place(url).ok()?;
+        let name = Some(self.certified());
+        (!matches!(self.place, Place::Path(_))).then(|| Self { place, name, ..self.clone() })
+    }
+
     /// Whose name its certificate must bear.
     pub(super) fn certified(&self) -> String {
         match &self.place {
-            Place::Address(address, _) => address.to_string(),
+            Place::Address(address, _) => self.name.clone().unwrap_or_else(|| address.to_string()),
             Place::Name(name, _) => name.clone(),
             Place::Path(_) => "localhost".to_owned(),
         }
@@ -106,7 +115,8 @@ fn parse(url: &str) -> Result<Server, UrlError> {
             if rest.len() > 107 {
                 return Err(wrong("the path is longer than 107 bytes"));
             }
-            Ok(Server { place: Place::Path(PathBuf::from(rest)), tls: false, user: None, password: None })
+            let place = Place::Path(PathBuf::from(rest));
+            Ok(Server { place, tls: false, name: None, user: None, password: None })
         }
         "nats" | "tcp" | "tls" => {
             let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -123,6 +133,7 @@ fn parse(url: &str) -> Result<Server, UrlError> {
             Ok(Server {
                 place: parse_place(place).map_err(wrong)?,
                 tls: scheme == "tls",
+                name: None,
                 user: decode(user).map_err(wrong)?,
                 password: decode(password).map_err(wrong)?,
             })
@@ -217,6 +228,17 @@ mod tests {
         assert_eq!((token.user.as_deref(), token.password.as_deref()), (Some("s3cr3t"), None));
         let error = parse("nats://me:secret@host:0").unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn servers_of_a_cluster_are_as_the_one_that_tells_of_them() {
+        let server = parse("tls://me:secret@box.lan:1").unwrap();
+        let other = server.told_of("10.0.0.2:4222").unwrap();
+        assert_eq!(other.to_string(), "tls://10.0.0.2:4222");
+        assert_eq!((other.certified().as_str(), other.password.as_deref()), ("box.lan", Some("secret")));
+        assert_eq!(server.told_of("other.lan:2").unwrap().certified(), "other.lan");
+        assert!(server.told_of("[::").is_none());
+        assert!(parse("unix:///a").unwrap().told_of("10.0.0.2:4222").is_none());
     }
 
     #[test]
