@@ -49,6 +49,10 @@ pub const RIVALS: &[Tool] = &[tool("nats-server", "nats-server"), tool("python3"
 /// What fetches peers from the Python package index.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3-venv")];
 
+/// What puts servers into networks of their own, and a client among them.
+pub const NETWORKS: &[Tool] =
+    &[tool("ip", "iproute2"), tool("unshare", "util-linux"), tool("python3", "python3-venv")];
+
 /// What reads the manual pages and completions.
 pub const READERS: &[Tool] = &[tool("man", "man-db"), tool("zsh", "zsh"), tool("fish", "fish")];
 

@@ -42,6 +42,8 @@ const GATES: &[Gate] = &[
         20,
         scripts::differential,
     ),
+    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 5, scripts::leaves)
+        .with(setup::NETWORKS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples).with(setup::PEERS),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
 ];

@@ -71,6 +71,21 @@ fn script_run(run: &mut Run, server: &Server, script: &Path) -> Result<()> {
     Ok(())
 }
 
+/// `tests/leaves/run.sh` with natsd and nats-server.
+pub(super) fn leaves(run: &mut Run) -> Result<()> {
+    let nats_server = match peers::nats_server() {
+        Ok(program) => program,
+        Err(error) => {
+            run.skip("leaves", &format!("{error:#}"));
+            return Ok(());
+        }
+    };
+    let natsd = Natsd::build()?;
+    let mut command = Command::new(paths::root().join("tests/leaves/run.sh"));
+    command.env("NATSD", natsd.program()).env("NATS_SERVER", nats_server).env("LUNIX_CACHE", paths::cache()?);
+    run.command(Form::Lines, &mut command)
+}
+
 /// A fixed number of scripts, the same ones each time; `cargo xtask differential` plays others.
 pub(super) fn differential(run: &mut Run) -> Result<()> {
     const SCRIPTS: u64 = 5000;
