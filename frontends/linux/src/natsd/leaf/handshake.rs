@@ -183,7 +183,7 @@ impl Server {
             headers: identity.headers,
             max_payload: identity.max_payload,
             client_id: number,
-            auth_required: !self.leaves.settings.users.is_empty(),
+            auth_required: true,
             tls_required: self.leaves.acceptor.is_some(),
             tls_verify: self.leaves.settings.tls.as_ref().is_some_and(|tls| tls.verify),
             nonce: Str::new(nonce),

@@ -96,10 +96,10 @@ impl Leaves {
         self.random
     }
 
-    /// Between half and one and a half of `span`, so that leaves that lost their hub together do not come together.
+    /// Between a half and the whole of `span`, so that leaves that lost their hub together do not come together.
     fn jittered(&mut self, span: Duration) -> Duration {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
-        Duration::from_micros(micros / 2 + self.random() % micros)
+        let half = u64::try_from(span.as_micros()).unwrap_or(u64::MAX) / 2;
+        Duration::from_micros(half + self.random() % half.max(1))
     }
 
     /// A nonce that nobody guesses needs more than xorshift.

@@ -30,6 +30,8 @@ pub(super) struct Remote {
     pub(super) penalty: Option<Duration>,
     /// How often in a row it could not be joined.
     failures: u32,
+    /// For how long it was waited in vain for connections since it was left alone last.
+    waited: Duration,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,15 @@ const DIAL: Duration = Duration::from_secs(1);
 
 impl Remote {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, url: 0, addresses: Vec::new(), state: State::Still, penalty: None, failures: 0 }
+        Self {
+            settings,
+            url: 0,
+            addresses: Vec::new(),
+            state: State::Still,
+            penalty: None,
+            failures: 0,
+            waited: Duration::ZERO,
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -134,6 +144,7 @@ impl Server {
         match std::mem::replace(&mut remote.state, State::Still) {
             State::Waits(_) => self.solicit(reactor, index),
             State::Dials(stream, key, address, _) => {
+                remote.waited = remote.waited + DIAL;
                 reactor.remove(key, &stream);
                 self.no_connection(index, address, &std::io::ErrorKind::TimedOut.into());
                 self.dial(reactor, index);
@@ -224,7 +235,9 @@ impl Server {
         remote.failures = remote.failures.saturating_add(1);
         remote.url = (remote.url + 1) % remote.settings.urls.len().max(1);
         let span = remote.penalty.take().unwrap_or(remote.settings.reconnect);
-        let at = reactor.now() + self.leaves.jittered(span);
+        // Behind a cut cable connections neither come nor fail: that, too, is to leave it alone.
+        let waited = std::mem::take(&mut remote.waited);
+        let at = reactor.now() + self.leaves.jittered(span).saturating_sub(waited);
         if let Some(remote) = self.leaves.remotes.get_mut(index) {
             remote.state = State::Waits(at);
         }
