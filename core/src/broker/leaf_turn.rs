@@ -166,7 +166,11 @@ impl<'t, M: Memory> Turn<'t, M> {
         if known.is_none()
             && let Err(error) = self.subscribe(client, subject, name, b"")
         {
-            return self.line(client, Control::Error(error));
+            let text = match error {
+                ErrorText::InvalidSubject => ErrorText::Protocol("Invalid Subscription"),
+                error => error,
+            };
+            return self.line(client, Control::Error(text));
         }
         let Broker { memory, machine } = &mut *self.broker;
         let mut tables = memory.tables();
