@@ -1,11 +1,13 @@
 //! Scripts from seeds.
 
+mod leaf;
+
 use std::fmt::Write as _;
 
 use super::house::{HOUSES, House};
 use super::known;
 use super::random::Random;
-use super::script::{CLIENTS, Op, Say, Script, Step};
+use super::script::{CLIENTS, LEAF, Op, Say, Script, Step};
 
 /// The script of a seed, in a house of its own choice or in the one that is named.
 pub(super) fn script(seed: u64, house: Option<usize>) -> Script {
@@ -67,13 +69,21 @@ const ODD: &[u8] = b" \t\r\n\0.*>-+\"{}:,09aA\xff\x7f";
 impl Author {
     fn step(&mut self, steps: &mut Vec<Step>) {
         let who = self.random.below(CLIENTS);
+        let reloads = self.house.reloads.len();
+        if reloads > 0 && self.random.percent(10) {
+            // Some are closed by it, and come again.
+            self.clients.iter_mut().for_each(|client| client.here = false);
+            return steps.push(Step::Reload(self.random.below(reloads + 1)));
+        }
+        let leaf = self.house.leaf && who == LEAF;
         if !self.clients[who].here {
-            self.clients[who] = Client { here: true, ..Client::GONE };
+            self.clients[who] = Client { here: true, headers: false, ..self.clients[who] };
             steps.push(Step::Open(who));
-            if self.random.percent(self.house.connects) {
-                let mut ops = vec![self.connect(who)];
+            if leaf || self.random.percent(self.house.connects) {
+                let connect = |author: &mut Self| if leaf { author.leaf_connect() } else { author.connect(who) };
+                let mut ops = vec![connect(self)];
                 while ops.iter().any(|op| known::is_deliberate(&op.bytes)) {
-                    ops = vec![self.connect(who)];
+                    ops = vec![connect(self)];
                 }
                 steps.push(Step::Say(Say { who, ops, cuts: Vec::new(), last: false }));
             }
@@ -84,10 +94,10 @@ impl Author {
             return steps.push(Step::Leave(who));
         }
         let last = self.random.percent(12);
-        let mut ops: Vec<Op> = (0..1 + self.random.below(4)).map(|_| self.operation(who)).collect();
+        let operation = if leaf { Self::leaf_operation } else { Self::operation };
+        let mut ops: Vec<Op> = (0..1 + self.random.below(4)).map(|_| operation(self, who)).collect();
         if last {
-            let broken = self.broken(who);
-            ops.push(broken);
+            ops.push(if leaf { self.leaf_broken() } else { self.broken(who) });
             self.clients[who] = Client::GONE;
         }
         ops.retain(|op| !known::is_deliberate(&op.bytes));
@@ -165,7 +175,8 @@ impl Author {
             ("jwt", "\"e30\""),
             ("name", "null"),
         ] {
-            let whole = !self.clients[who].known || !matches!(key, "sig" | "nkey" | "jwt");
+            let free = !self.clients[who].known && self.house.reloads.is_empty();
+            let whole = free || !matches!(key, "sig" | "nkey" | "jwt");
             if whole && self.random.percent(8) {
                 add(key, value, self);
             }
@@ -305,7 +316,7 @@ impl Author {
     }
 
     fn tokens(&mut self) -> String {
-        let mut subject = String::from("%");
+        let mut subject = String::from(self.random.of(self.house.roots));
         for _ in 0..1 + self.random.below(3) {
             subject.push('.');
             let most = if self.random.percent(75) { 4 } else { TOKENS.len() };
@@ -321,7 +332,8 @@ impl Author {
             1 => self.mistaken(),
             2 => self.edge(),
             3..=8 if self.house.any_member => self.inbox(),
-            3..=12 if !self.house.any_member => self.asked_inbox(),
+            3..=9 if !self.house.any_member => self.asked_inbox(),
+            10..=16 if !self.house.any_member => "&".to_owned(),
             _ => self.tokens(),
         }
     }
@@ -331,13 +343,18 @@ impl Author {
         match self.random.below(30) {
             0 => return self.mistaken(),
             1 => return self.edge(),
-            2..=5 => return self.inbox(),
+            2..=3 => return self.inbox(),
+            4..=5 if self.house.any_member => return self.inbox(),
+            4..=6 if !self.house.any_member => return "%.own.*".to_owned(),
             _ => {}
         }
         // Plays follow each other, so that even these hear only their own.
         let mut pattern = String::from(self.random.of(&["%", "%", "%", "%", "%", "%", "%", "*", ">"]));
         if pattern == ">" && self.house.credentials.is_empty() {
             return pattern;
+        }
+        if pattern == "%" {
+            pattern = String::from(self.random.of(self.house.roots));
         }
         if pattern == ">" {
             // Refused credentials are an event in nats-server's accounts, and would be counted by UNSUB.

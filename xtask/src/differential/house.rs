@@ -1,7 +1,7 @@
 //! natsd and nats-server with the same configuration, side by side.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,11 +11,18 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::paths::Scratch;
+use crate::shell;
 
 /// A configuration that both servers run with.
 pub(super) struct House {
     pub(super) name: &'static str,
     pub(super) config: &'static str,
+    /// What a reload may bring instead of `config`.
+    pub(super) reloads: &'static [&'static str],
+    /// It has a port for leaf nodes, where `config` says `LEAF_PORT`, and each script has one.
+    pub(super) leaf: bool,
+    /// What subjects begin with.
+    pub(super) roots: &'static [&'static str],
     /// What the servers are told to allow, for scripts that go to the edge.
     pub(super) payload: usize,
     pub(super) control_line: usize,
@@ -30,6 +37,9 @@ pub(super) struct House {
 const USUAL: House = House {
     name: "usual",
     config: "",
+    reloads: &[],
+    leaf: false,
+    roots: &["%"],
     payload: 1 << 20,
     control_line: 4096,
     credentials: &[],
@@ -97,6 +107,28 @@ pub(super) static HOUSES: &[House] = &[
         ],
         ..USUAL
     },
+    House {
+        name: "borders",
+        config: include_str!("borders.conf"),
+        roots: &["%", "%", "%", "%", "far.%"],
+        credentials: &[
+            r#""user":"a1","pass":"a""#,
+            r#""user":"b1","pass":"b""#,
+            r#""user":"b2","pass":"b""#,
+            r#""user":"c1","pass":"c""#,
+        ],
+        connects: 100,
+        any_member: false,
+        ..USUAL
+    },
+    House {
+        name: "reload",
+        config: include_str!("users.conf"),
+        reloads: &[include_str!("reload.conf")],
+        credentials: USERS,
+        ..USUAL
+    },
+    House { name: "leaf", config: "leafnodes { listen: \"127.0.0.1:LEAF_PORT\" }\n", leaf: true, ..USUAL },
 ];
 
 const USERS: &[&str] = &[
@@ -115,6 +147,9 @@ const USERS: &[&str] = &[
 /// The two servers of a house. Dropping it ends them.
 pub(super) struct Pair {
     pub(super) servers: [Running; 2],
+    house: &'static House,
+    /// Which of its configurations is loaded.
+    loaded: usize,
 }
 
 /// natsd stands first, nats-server second.
@@ -123,18 +158,35 @@ pub(super) const NAMES: [&str; 2] = ["natsd", "nats-server"];
 pub(super) struct Running {
     child: Child,
     pub(super) address: SocketAddr,
-    _scratch: Scratch,
+    /// Where leaf nodes come in.
+    pub(super) leaves: Option<SocketAddr>,
+    scratch: Scratch,
 }
 
 impl Pair {
     /// Without natsd, two of nats-server.
-    pub(super) fn start(house: &House, natsd: Option<&Path>, nats_server: &Path) -> Result<Self> {
+    pub(super) fn start(house: &'static House, natsd: Option<&Path>, nats_server: &Path) -> Result<Self> {
         let ours = match natsd {
             Some(natsd) => Running::start(house, Command::new(natsd).args(["--socket", "none"]))?,
             None => Running::start(house, &mut Command::new(nats_server))?,
         };
         let theirs = Running::start(house, &mut Command::new(nats_server))?;
-        Ok(Self { servers: [ours, theirs] })
+        Ok(Self { servers: [ours, theirs], house, loaded: 0 })
+    }
+
+    /// Has both servers read one of the house's configurations: 0 is the one that they began with.
+    pub(super) fn load(&mut self, number: usize) -> Result<()> {
+        if number == self.loaded {
+            return Ok(());
+        }
+        let config = match number.checked_sub(1) {
+            None => self.house.config,
+            Some(index) => self.house.reloads.get(index).context("no such configuration")?,
+        };
+        self.loaded = number;
+        self.servers.iter_mut().zip(NAMES).try_for_each(|(server, name)| {
+            server.load(config).with_context(|| format!("{name} in house `{}` reloads", self.house.name))
+        })
     }
 }
 
@@ -142,7 +194,12 @@ impl Running {
     fn start(house: &House, command: &mut Command) -> Result<Self> {
         let scratch = Scratch::new()?;
         let config = scratch.path().join("config");
-        fs::write(&config, house.config)?;
+        let leaves = house
+            .leaf
+            .then(|| TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()))
+            .transpose()?;
+        let port = leaves.map_or(0, |address| address.port()).to_string();
+        fs::write(&config, house.config.replace("LEAF_PORT", &port))?;
         let log = fs::File::create(scratch.path().join("log"))?;
         let child = command
             .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
@@ -154,18 +211,38 @@ impl Running {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", command.get_program().display()))?;
-        let mut running = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), _scratch: scratch };
+        let mut running = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), leaves, scratch };
         running.address = running.find(Instant::now() + Duration::from_secs(20)).with_context(|| {
-            let log = fs::read_to_string(running._scratch.path().join("log")).unwrap_or_default();
+            let log = running.log();
             format!("{} in house `{}` says:\n{log}", command.get_program().display(), house.name)
         })?;
         Ok(running)
     }
 
+    fn log(&self) -> String {
+        fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until it says that it has read `config`.
+    fn load(&mut self, config: &str) -> Result<()> {
+        let reloads = |running: &Self| running.log().matches("Reloaded server configuration").count();
+        let before = reloads(self);
+        fs::write(self.scratch.path().join("config"), config)?;
+        shell::quiet(Command::new("kill").args(["-HUP", &self.child.id().to_string()]))?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while reloads(self) == before {
+            if Instant::now() >= deadline || self.has_ended() {
+                bail!("it says:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     /// Waits for its ports file.
     fn find(&mut self, deadline: Instant) -> Result<SocketAddr> {
         loop {
-            for entry in fs::read_dir(self._scratch.path())?.flatten() {
+            for entry in fs::read_dir(self.scratch.path())?.flatten() {
                 if entry.path().extension().is_some_and(|extension| extension == "ports")
                     && let Some(address) = address(&fs::read(entry.path())?)
                 {

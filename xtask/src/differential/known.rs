@@ -11,12 +11,43 @@ pub(super) static IGNORED_INFO: &[(&str, &str)] = &[
     ("git_commit", "a build's own"),
     ("xkey", "a key for authorization call-outs, which natsd does not have"),
     ("api_lvl", "JetStream's"),
+    ("leafnode_urls", "to a leaf node: each server has its own"),
+    ("ip", "to a leaf node: each server has its own"),
+    ("compression", "to a leaf node: natsd offers none"),
 ];
+
+/// The `proto` that a leaf node is told, instead of what it is: natsd does not trace messages.
+pub(super) fn leaf_proto(info: &mut serde_json::Map<String, serde_json::Value>) {
+    if info.contains_key("info_on_connect") || info.contains_key("connect_info") {
+        info.remove("proto");
+    }
+}
 
 /// Messages of the servers themselves, which come at times of their own: `>` brings every account's
 /// `$SYS.ACCOUNT.CLIENT.AUTH.ERR` from nats-server.
 pub(super) fn is_event(subject: &[u8]) -> bool {
     subject.starts_with(b"$SYS.")
+}
+
+/// Interest that a hub has of its own: its loop detection, and what it answers itself.
+pub(super) fn is_own_interest(line: &[u8]) -> bool {
+    let subject = line.get(4..).unwrap_or_default();
+    subject.starts_with(b"$LDS.") || subject.starts_with(b"$SYS.")
+}
+
+/// A reply across the border of an account, which is random: `_R_.` and a token.
+pub(super) fn without_token(shown: &str) -> String {
+    let Some(token) = shown.strip_prefix("\"_R_.").and_then(|rest| rest.strip_suffix('"')) else {
+        return shown.to_owned();
+    };
+    if token.contains('%') { shown.to_owned() } else { "\"_R_.?\"".to_owned() }
+}
+
+/// A header without the round-trip time of who asks, which a service is told if it is known yet.
+pub(super) fn without_time(shown: &str) -> String {
+    const KEY: &str = ",\\\"rtt\\\":";
+    let Some((before, rest)) = shown.split_once(KEY) else { return shown.to_owned() };
+    format!("{before}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether a connection's answers are those of the other server up to where the server reset it: bytes that it had
@@ -81,6 +112,27 @@ pub(super) static DELIBERATE: &[Deliberate] = &[
               natsd ends the line",
         applies: lf_for_arguments,
     },
+    Deliberate {
+        why: "a leaf node's queue weight that is no number: nats-server takes it for -1; natsd closes",
+        applies: |op| {
+            let line = op.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            let verb = words.next().is_some_and(|verb| verb.eq_ignore_ascii_case(b"LS+"));
+            verb && words.nth(2).is_some_and(|weight| !weight.iter().all(u8::is_ascii_digit))
+        },
+    },
+    Deliberate {
+        why: "an LS- that is not one or two words with one blank before each: nats-server looks for a subscription that is \
+              called as the whole line, and has none; natsd reads words, and closes if they are more",
+        applies: |op| {
+            let line = op.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let Some((verb, rest)) = line.split_at_checked(4) else { return false };
+            let words = rest.split(|byte| *byte == b' ');
+            let plain = words.clone().all(|word| !word.is_empty() && !word.contains(&b'\t'));
+            verb[..3].eq_ignore_ascii_case(b"LS-") && (verb[3] != b' ' || !plain || words.count() > 2)
+        },
+    },
 ];
 
 /// What else differs; no script comes to it, by the words of `generate.rs` and the configurations.
@@ -93,6 +145,11 @@ pub(super) static APART: &[&str] = &[
      real one ends subscriptions; natsd does not",
     "a second request with the reply of one that has not been answered, to a client with `allow_responses`: \
      nats-server counts it as an answer; natsd allows as many answers again",
+    "a reload where somebody had shown a password and the name of a key: nats-server closes it whatever the new \
+     configuration says; natsd if its user has changed",
+    "a leaf node that says PING before CONNECT: nats-server refuses it; natsd answers, as it does to clients",
+    "a leaf node that says CONNECT twice: nats-server greets it again; natsd does not listen",
+    "verbs of routes from a leaf node, such as RS+: nats-server closes without a word; natsd says that it does not know them",
 ];
 
 /// Whether scripts must leave `op` out.

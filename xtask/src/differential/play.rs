@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::house::{NAMES, Pair};
-use super::script::{CLIENTS, PREFIX, Say, Script, Step};
+use super::script::{CLIENTS, LEAF, PREFIX, REPLY, Say, Script, Step};
 use super::transcript::{Item, Transcript};
 use super::wire::Wire;
 
@@ -15,26 +15,28 @@ const ANSWER: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Plays `script`; `play` is a number of its own. Answers where the servers differ, empty if they do not.
-pub(super) fn play(pair: &Pair, script: &Script, play: u32) -> Result<String> {
+pub(super) fn play(pair: &mut Pair, script: &Script, play: u32) -> Result<String> {
     let prefix = format!("d{play:07x}");
     let mut stage = Stage { pair, prefix, clients: Default::default(), over: [const { Vec::new() }; 2] };
     for step in &script.steps {
         match step {
             Step::Open(who) => stage.open(*who)?,
             Step::Say(say) => stage.say(say)?,
+            Step::Reload(config) => stage.reload(*config)?,
             Step::Leave(who) => stage.leave(*who)?,
         }
     }
     for who in 0..CLIENTS {
         stage.leave(who)?;
     }
+    stage.pair.load(0)?;
     let Stage { over: [ours, theirs], prefix, .. } = stage;
     let [ours, theirs] = [ours, theirs].map(|items| Transcript::new(items, &prefix));
     Ok(Transcript::difference(&ours, &theirs, NAMES))
 }
 
 struct Stage<'p> {
-    pair: &'p Pair,
+    pair: &'p mut Pair,
     prefix: String,
     /// By number; a connection on each server.
     clients: [Option<[Wire; 2]>; CLIENTS],
@@ -47,8 +49,11 @@ impl Stage<'_> {
         if self.clients[who].is_some() {
             return Ok(());
         }
-        let [ours, theirs] = &self.pair.servers;
-        let mut wires = [Wire::open(ours.address)?, Wire::open(theirs.address)?];
+        let [ours, theirs] = self.pair.servers.each_ref().map(|server| match server.leaves {
+            Some(leaves) if who == LEAF => Wire::open(leaves, true),
+            _ => Wire::open(server.address, false),
+        });
+        let mut wires = [ours?, theirs?];
         for (wire, name) in wires.iter_mut().zip(NAMES) {
             if !wire.read_until(Instant::now() + PATIENCE, |wire| !wire.items.is_empty())? {
                 bail!("{name} does not greet");
@@ -60,19 +65,23 @@ impl Stage<'_> {
 
     fn say(&mut self, say: &Say) -> Result<()> {
         let Some(wires) = &mut self.clients[say.who] else { return Ok(()) };
-        let mut bytes = Vec::new();
-        for op in &say.ops {
-            for byte in &op.bytes {
+        let connects = say.ops.first().is_some_and(|op| matches!(op.bytes.first(), Some(b'C' | b'c')));
+        if wires[0].to_leaf && wires.iter().any(Wire::is_stranger) != connects {
+            return Ok(());
+        }
+        let pings = 1 + say.ops.iter().filter(|op| op.ping).count();
+        let want = [0, 1].map(|side| wires[side].pongs + pings);
+        for wire in wires.iter_mut() {
+            let reply = wire.reply.clone().unwrap_or_else(|| [self.prefix.as_bytes(), b".none"].concat());
+            let mut bytes = Vec::new();
+            for byte in say.ops.iter().flat_map(|op| &op.bytes) {
                 match *byte {
                     PREFIX => bytes.extend_from_slice(self.prefix.as_bytes()),
+                    REPLY => bytes.extend_from_slice(&reply),
                     byte => bytes.push(byte),
                 }
             }
-        }
-        let pings = 1 + say.ops.iter().filter(|op| op.ping).count();
-        bytes.extend_from_slice(b"PING\r\n");
-        let want = [0, 1].map(|side| wires[side].pongs + pings);
-        for wire in wires.iter_mut() {
+            bytes.extend_from_slice(b"PING\r\n");
             wire.say(&bytes, &say.cuts);
             if say.last {
                 wire.leave();
@@ -88,10 +97,18 @@ impl Stage<'_> {
         self.settle(say.who)
     }
 
+    fn reload(&mut self, config: usize) -> Result<()> {
+        self.pair.load(config)?;
+        self.settle(CLIENTS)
+    }
+
     /// Until everybody else has what came of it.
     fn settle(&mut self, but: usize) -> Result<()> {
         for who in (0..CLIENTS).filter(|who| *who != but) {
             let Some(wires) = &mut self.clients[who] else { continue };
+            if wires.iter().any(Wire::is_stranger) {
+                continue;
+            }
             let want = [0, 1].map(|side| wires[side].pongs + 1);
             wires.iter_mut().for_each(|wire| wire.say(b"PING\r\n", &[]));
             if !hear(wires, want)? || wires.iter().any(|wire| wire.ended) {

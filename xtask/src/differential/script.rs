@@ -8,6 +8,12 @@ pub(super) const CLIENTS: usize = 4;
 /// Where this byte stands, a play puts a subject token of its own, so that no play hears another.
 pub(super) const PREFIX: u8 = b'%';
 
+/// Where this byte stands, a play puts the reply that its connection was told last, on each server its own.
+pub(super) const REPLY: u8 = b'&';
+
+/// The one that is a leaf node, in a house that has them.
+pub(super) const LEAF: usize = CLIENTS - 1;
+
 /// Steps, each of which both servers have answered before the next one begins.
 #[derive(Clone)]
 pub(super) struct Script {
@@ -22,6 +28,8 @@ pub(super) enum Step {
     /// Connects and waits for `INFO`.
     Open(usize),
     Say(Say),
+    /// Both servers read the house's configuration of that number.
+    Reload(usize),
     /// Ends a connection.
     Leave(usize),
 }
@@ -58,6 +66,7 @@ impl fmt::Display for Script {
             match step {
                 Step::Open(who) => writeln!(f, "  {who} connects")?,
                 Step::Leave(who) => writeln!(f, "  {who} leaves")?,
+                Step::Reload(config) => writeln!(f, "  configuration {config} is loaded")?,
                 Step::Say(say) => {
                     writeln!(f, "  {} says", say.who)?;
                     for op in &say.ops {

@@ -17,6 +17,8 @@ pub(super) enum Item {
     Pong,
     Error(Vec<u8>),
     Message(Message),
+    /// What a leaf node is told to be wanted, or no longer.
+    Interest(Vec<u8>),
     /// A line that no server should say.
     Line(Vec<u8>),
     /// What came last and was not whole.
@@ -28,24 +30,34 @@ pub(super) enum Item {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Message {
     subject: Vec<u8>,
+    /// Of a leaf node's message the queue groups that are meant, with a mark before them.
     sid: Vec<u8>,
-    reply: Vec<u8>,
+    pub(super) reply: Vec<u8>,
     /// None in a `MSG`.
     header: Option<Vec<u8>>,
     payload: Vec<u8>,
 }
 
 impl Item {
-    /// The item that `bytes` begin with, and its length; `None` if it is not whole.
-    pub(super) fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+    /// The item that `bytes` begin with, and its length; `None` if it is not whole. `to_leaf` says to whom.
+    pub(super) fn parse(bytes: &[u8], to_leaf: bool) -> Option<(Self, usize)> {
         let end = bytes.iter().position(|byte| *byte == b'\n')? + 1;
         let line = bytes[..end].trim_ascii_end();
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let (sid, reply, header, total) = match words.as_slice() {
-            [b"MSG", _, sid, total] => (*sid, &b""[..], None, *total),
-            [b"MSG", _, sid, reply, total] => (*sid, *reply, None, *total),
-            [b"HMSG", _, sid, header, total] => (*sid, &b""[..], Some(*header), *total),
-            [b"HMSG", _, sid, reply, header, total] => (*sid, *reply, Some(*header), *total),
+            [b"LS+" | b"LS-", ..] if to_leaf => return Some((Self::Interest(line.to_vec()), end)),
+            [b"LMSG", _, middle @ .., total] if to_leaf => {
+                let (queues, reply) = to_queues(middle);
+                (queues, reply, None, *total)
+            }
+            [b"HMSG", _, middle @ .., header, total] if to_leaf => {
+                let (queues, reply) = to_queues(middle);
+                (queues, reply, Some(*header), *total)
+            }
+            [b"MSG", _, sid, total] => (sid.to_vec(), &b""[..], None, *total),
+            [b"MSG", _, sid, reply, total] => (sid.to_vec(), *reply, None, *total),
+            [b"HMSG", _, sid, header, total] => (sid.to_vec(), &b""[..], Some(*header), *total),
+            [b"HMSG", _, sid, reply, header, total] => (sid.to_vec(), *reply, Some(*header), *total),
             [b"INFO", ..] => return Some((Self::Info(line[5..].to_vec()), end)),
             [b"-ERR", ..] => return Some((Self::Error(line[5..].to_vec()), end)),
             [b"+OK"] => return Some((Self::Ok, end)),
@@ -66,13 +78,27 @@ impl Item {
         let (head, payload) = body.split_at(header.unwrap_or(0));
         let message = Message {
             subject: words[1].to_vec(),
-            sid: sid.to_vec(),
+            sid,
             reply: reply.to_vec(),
             header: header.map(|_| head.to_vec()),
             payload: payload.to_vec(),
         };
         Some((Self::Message(message), end + total + 2))
     }
+}
+
+/// The queue groups in a line to a leaf node, in order, and the reply: `+ reply queues`, `| queues` or `reply`.
+fn to_queues<'a>(middle: &[&'a [u8]]) -> (Vec<u8>, &'a [u8]) {
+    let (mut queues, reply) = match middle {
+        [b"+", reply, queues @ ..] => (queues.to_vec(), *reply),
+        [b"|", queues @ ..] => (queues.to_vec(), &b""[..]),
+        [reply] => (Vec::new(), *reply),
+        _ => (middle.to_vec(), &b""[..]),
+    };
+    queues.sort_unstable();
+    let mut mark = b"leaf ".to_vec();
+    mark.extend(queues.join(&b' '));
+    (mark, reply)
 }
 
 fn number(text: &[u8]) -> Option<usize> {
@@ -136,7 +162,18 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
     let mut lines = Vec::new();
     // Copies of one message for several subscriptions of a connection come in any order.
     let mut copies: Vec<Message> = Vec::new();
+    // Nor does what is wanted have an order.
+    let mut wanted: Vec<String> = Vec::new();
     for item in items {
+        if let Item::Interest(line) = item {
+            spill(&mut copies, &mut lines, prefix);
+            if !known::is_own_interest(&line) {
+                wanted.push(own(&line, prefix));
+            }
+            continue;
+        }
+        wanted.sort();
+        lines.append(&mut wanted);
         let message = match item {
             Item::Message(message) => message,
             other => {
@@ -150,7 +187,7 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
                     Item::Line(line) => format!("? {}", own(&line, prefix)),
                     Item::Torn(rest) => format!("torn: {}", own(&rest, prefix)),
                     Item::Closed => "closed".to_owned(),
-                    Item::Message(_) => continue,
+                    Item::Message(_) | Item::Interest(_) => continue,
                 });
                 continue;
             }
@@ -179,6 +216,8 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
         copies.push(message);
     }
     spill(&mut copies, &mut lines, prefix);
+    wanted.sort();
+    lines.append(&mut wanted);
     known::settle(&mut lines);
     lines
 }
@@ -189,12 +228,12 @@ fn spill(copies: &mut Vec<Message>, lines: &mut Vec<String>, prefix: &str) {
         let nobody = message.header.as_ref().is_some_and(|header| header.starts_with(b"NATS/1.0 503"));
         // Of several own subscriptions that match the reply, any may be told.
         let sid = if nobody { "?".to_owned() } else { own(&message.sid, prefix) };
-        let header = message.header.as_ref().map(|header| own(header, prefix));
+        let header = message.header.as_ref().map(|header| known::without_time(&own(header, prefix)));
         lines.push(format!(
             "{} {} {sid} {} {} {}",
             if header.is_some() { "HMSG" } else { "MSG" },
-            own(&message.subject, prefix),
-            own(&message.reply, prefix),
+            known::without_token(&own(&message.subject, prefix)),
+            known::without_token(&own(&message.reply, prefix)),
             header.unwrap_or_default(),
             own(&message.payload, prefix)
         ));
@@ -208,6 +247,7 @@ fn own(bytes: &[u8], prefix: &str) -> String {
 
 fn info(json: &[u8]) -> String {
     let Ok(Value::Object(mut info)) = serde_json::from_slice(json) else { return shown(json) };
+    known::leaf_proto(&mut info);
     IGNORED_INFO.iter().for_each(|(key, _)| drop(info.remove(*key)));
     Value::Object(info).to_string()
 }
@@ -218,7 +258,7 @@ mod tests {
 
     fn items(mut bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
-        while let Some((item, len)) = Item::parse(bytes) {
+        while let Some((item, len)) = Item::parse(bytes, false) {
             items.push(item);
             bytes = &bytes[len..];
         }
@@ -258,7 +298,7 @@ mod tests {
         assert_eq!(items(stream).len(), 5);
         for cut in 0..stream.len() {
             let mut bytes = &stream[..cut];
-            while let Some((_, len)) = Item::parse(bytes) {
+            while let Some((_, len)) = Item::parse(bytes, false) {
                 bytes = &bytes[len..];
             }
             assert!(bytes.len() < 40);

@@ -15,6 +15,9 @@ pub(super) struct Wire {
     pub(super) items: Vec<Item>,
     /// `PONG`s so far.
     pub(super) pongs: usize,
+    /// Where the last message that wanted an answer wants it.
+    pub(super) reply: Option<Vec<u8>>,
+    pub(super) to_leaf: bool,
     /// We have ended our side.
     left: bool,
     /// The server has ended its side.
@@ -22,10 +25,24 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn open(address: SocketAddr) -> Result<Self> {
+    pub(super) fn open(address: SocketAddr, to_leaf: bool) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(60)).context("connect")?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new(), items: Vec::new(), pongs: 0, left: false, ended: false })
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+            items: Vec::new(),
+            pongs: 0,
+            reply: None,
+            to_leaf,
+            left: false,
+            ended: false,
+        })
+    }
+
+    /// A leaf node that has not said `CONNECT`: see `known::APART`.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.to_leaf && self.items.len() < 2
     }
 
     /// Writes in pieces. That the server has closed is seen when reading.
@@ -89,8 +106,13 @@ impl Wire {
 
     fn parse(&mut self) {
         let mut done = 0;
-        while let Some((item, len)) = Item::parse(&self.buffer[done..]) {
+        while let Some((item, len)) = Item::parse(&self.buffer[done..], self.to_leaf) {
             done += len;
+            if let Item::Message(message) = &item
+                && !message.reply.is_empty()
+            {
+                self.reply = Some(message.reply.clone());
+            }
             match item {
                 // It asks at times of its own, to learn the round-trip time.
                 Item::Ping => continue,
