@@ -196,7 +196,7 @@ fn rename(border: &Border<'static>, subject: &str) -> Option<String> {
 }
 
 /// Wildcards of `subject` are tokens like any others.
-fn matches(pattern: &str, subject: &str) -> bool {
+pub(crate) fn matches(pattern: &str, subject: &str) -> bool {
     let (pattern, subject): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), subject.split('.').collect());
     let tail = pattern.last() == Some(&">");
     let fixed = pattern.len() - usize::from(tail);
@@ -205,7 +205,7 @@ fn matches(pattern: &str, subject: &str) -> bool {
 }
 
 /// All that `part` matches is matched by `whole`: a wildcard is only in a wildcard as wide.
-fn covers(whole: &str, part: &str) -> bool {
+pub(crate) fn covers(whole: &str, part: &str) -> bool {
     let (wholes, parts): (Vec<_>, Vec<_>) = (whole.split('.').collect(), part.split('.').collect());
     match (wholes.first(), parts.first()) {
         (Some(&">"), Some(_)) => true,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lunix_core::broker::{
     Account, AccountId, Action, Border, Broker, Chunk, Client, ClientId, Found, Group, Input, Interest, Leaf,
-    Limits, Memory, Node, Peer, Permissions, Progress, Reason, Reply, Responses, Subjects, Subscription,
-    Table, Tables, User, UserId,
+    LeafAction, LeafTerms, Limits, Memory, Node, Peer, Permissions, Progress, Reason, Reply, Responses,
+    Subjects, Subscription, Table, Tables, User, UserId,
 };
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::nats::{Info, subject};
@@ -102,13 +102,19 @@ impl Memory for Tight {
     }
 }
 
-/// A broker with three connections, and what each of them got.
+/// Connections of a bench: three clients, and three that may be leaf nodes or hubs.
+pub(crate) const CONNECTIONS: usize = 6;
+
+/// A broker with its connections, and what each of them got.
 pub(crate) struct Bench {
     pub(crate) broker: Broker<Tight>,
     now: Instant,
-    unread: [Vec<u8>; 3],
-    pub(crate) got: [Vec<u8>; 3],
-    ended: [bool; 3],
+    unread: [Vec<u8>; CONNECTIONS],
+    pub(crate) got: [Vec<u8>; CONNECTIONS],
+    pub(crate) ended: [bool; CONNECTIONS],
+    /// What those who shake hands are then joined as.
+    pub(crate) terms: [Option<LeafTerms<'static>>; CONNECTIONS],
+    greeted: Vec<ClientId>,
     /// How many users there are.
     users: u32,
     asked: Vec<(ClientId, Option<UserId>)>,
@@ -127,7 +133,9 @@ impl Bench {
             now: Instant::from_micros(1),
             unread: Default::default(),
             got: Default::default(),
-            ended: [true; 3],
+            ended: [true; CONNECTIONS],
+            terms: [None; CONNECTIONS],
+            greeted: Vec::new(),
             asked: Vec::new(),
         };
         (0..3).for_each(|client| bench.open(client));
@@ -140,6 +148,13 @@ impl Bench {
         // One of them is on another machine, and is asked whether it is there.
         let peer = if client == 2 { Peer::Tcp("192.0.2.1:1".parse().unwrap()) } else { Peer::Local };
         self.input(Input::Opened { client: id(client), peer });
+    }
+
+    /// A connection with a leaf node or a hub, which says `CONNECT` or `INFO` before it joins.
+    pub(crate) fn open_leaf(&mut self, client: usize) {
+        self.ended[client] = false;
+        self.unread[client].clear();
+        self.input(Input::LeafOpened { client: id(client), peer: Peer::Local });
     }
 
     pub(crate) fn receive(&mut self, client: usize, bytes: &[u8]) {
@@ -190,7 +205,26 @@ impl Bench {
                     let name = connect.user.as_plain().and_then(|name| name.parse().ok());
                     self.asked.push((client, name.filter(|name| users.contains(name)).map(UserId::new)));
                 }
-                Action::Request { .. } | Action::Leaf(_) => unreachable!(),
+                Action::Leaf(LeafAction::Interest(line)) => {
+                    let written = line.encode(&mut buffer).unwrap();
+                    assert_eq!(written, line.encoded_len());
+                    self.got[line.to().index() as usize].extend_from_slice(&buffer[..written]);
+                }
+                Action::Leaf(LeafAction::Deliver(delivery)) => {
+                    let written = delivery.encode_head(&mut buffer).unwrap();
+                    assert_eq!(written, delivery.head_len());
+                    assert_eq!(&received[delivery.body_range()], delivery.body());
+                    assert!(delivery.body().ends_with(b"\r\n"));
+                    let to = delivery.to().index() as usize;
+                    assert!(!self.ended[to]);
+                    self.got[to].extend_from_slice(&buffer[..written]);
+                    self.got[to].extend_from_slice(delivery.body());
+                }
+                Action::Leaf(LeafAction::Info(client, _) | LeafAction::Connect(client, _)) => {
+                    self.greeted.push(client);
+                }
+                Action::Leaf(LeafAction::Error(..)) => {}
+                Action::Request { .. } => unreachable!(),
                 Action::Close { client, .. } => closed.push(client),
             }
         }
@@ -205,8 +239,13 @@ impl Bench {
                 None => self.input(Input::Refused { client, reason: Reason::Authentication }),
             };
         }
+        for client in std::mem::take(&mut self.greeted) {
+            if let Some(terms) = self.terms[client.index() as usize] {
+                self.input(Input::LeafJoined { client, terms });
+            }
+        }
         let limits = self.broker.limits();
-        assert!(self.broker.statistics().pending <= limits.pending_all + 3 * 1024);
+        assert!(self.broker.statistics().pending <= limits.pending_all + CONNECTIONS * 1024);
         progress
     }
 }

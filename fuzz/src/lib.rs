@@ -9,6 +9,7 @@ pub mod broker;
 pub mod config;
 pub mod device;
 pub mod json;
+pub mod leaf;
 pub mod nats;
 pub mod nkey;
 pub mod session;
@@ -24,6 +25,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("broker_accounts", accounts::ops),
     ("broker_stream", broker::stream),
     ("config_parse", config::parse),
+    ("leaf_ops", leaf::ops),
+    ("leaf_stream", leaf::stream),
     ("nkey_text", nkey::text),
     ("jwt_claims", nkey::claims),
     ("json_read", json::read),

@@ -149,7 +149,9 @@ pub(super) static APART: &[&str] = &[
      configuration says; natsd if its user has changed",
     "a leaf node that says PING before CONNECT: nats-server refuses it; natsd answers, as it does to clients",
     "a leaf node that says CONNECT twice: nats-server greets it again; natsd does not listen",
-    "verbs of routes from a leaf node, such as RS+: nats-server closes without a word; natsd says that it does not know them",
+    "-ERR from a leaf node: nats-server writes it down; natsd closes, too",
+    "verbs of routes and clients from a leaf node: nats-server takes PUB for LMSG and UNSUB for LS-, and closes without a word on RS+; natsd \
+     says that it does not know them",
 ];
 
 /// Whether scripts must leave `op` out.

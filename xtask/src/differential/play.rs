@@ -26,7 +26,8 @@ pub(super) fn play(pair: &mut Pair, script: &Script, play: u32) -> Result<String
             Step::Leave(who) => stage.leave(*who)?,
         }
     }
-    for who in 0..CLIENTS {
+    // A leaf node first: what it knows to be wanted is then what is.
+    for who in (0..CLIENTS).rev() {
         stage.leave(who)?;
     }
     stage.pair.load(0)?;

@@ -1,6 +1,6 @@
 //! What a server said in a play, brought into a form that two servers can be compared in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -162,18 +162,18 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
     let mut lines = Vec::new();
     // Copies of one message for several subscriptions of a connection come in any order.
     let mut copies: Vec<Message> = Vec::new();
-    // Nor does what is wanted have an order.
-    let mut wanted: Vec<String> = Vec::new();
+    // Of interest only what it comes to: when a leaf node hears of a change depends on nobody's speed but theirs.
+    let mut wanted = BTreeSet::new();
     for item in items {
         if let Item::Interest(line) = item {
-            spill(&mut copies, &mut lines, prefix);
-            if !known::is_own_interest(&line) {
-                wanted.push(own(&line, prefix));
+            let subject = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+            let queue = line.split(|byte| *byte == b' ').nth(2).unwrap_or_default();
+            wanted.retain(|(known, group, _)| known != subject || group != queue);
+            if line.starts_with(b"LS+") && !known::is_own_interest(&line) {
+                wanted.insert((subject.to_vec(), queue.to_vec(), line));
             }
             continue;
         }
-        wanted.sort();
-        lines.append(&mut wanted);
         let message = match item {
             Item::Message(message) => message,
             other => {
@@ -216,9 +216,8 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
         copies.push(message);
     }
     spill(&mut copies, &mut lines, prefix);
-    wanted.sort();
-    lines.append(&mut wanted);
     known::settle(&mut lines);
+    lines.extend(wanted.into_iter().map(|(_, _, line)| own(&line, prefix)));
     lines
 }
 

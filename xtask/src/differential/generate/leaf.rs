@@ -80,9 +80,6 @@ impl Author {
 const WRONG: &[&str] = &[
     "\r\n",
     "FOO\r\n",
-    "PUB %.a 1\r\nx\r\n",
-    "SUB %.a 1\r\n",
-    "UNSUB 1\r\n",
     "MSG %.a 1 1\r\nx\r\n",
     "LS+\r\n",
     "LS+ %.a A\r\n",
@@ -106,6 +103,4 @@ const WRONG: &[&str] = &[
     "HMSG %.a 0 3\r\nabc\r\n",
     "HMSG %.a r 3 3\r\nabc\r\n",
     "INFO {}\r\n",
-    "CONNECT {}\r\n",
-    "-ERR 'x'\r\n",
 ];
