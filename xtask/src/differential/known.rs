@@ -43,11 +43,25 @@ pub(super) fn without_token(shown: &str) -> String {
     if token.contains('%') { shown.to_owned() } else { "\"_R_.?\"".to_owned() }
 }
 
-/// A header without the round-trip time of who asks, which a service is told if it is known yet.
-pub(super) fn without_time(shown: &str) -> String {
-    const KEY: &str = ",\\\"rtt\\\":";
-    let Some((before, rest)) = shown.split_once(KEY) else { return shown.to_owned() };
-    format!("{before}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+/// A header block as far as it is compared. Who asks a service is told in its last line by nats-server, in its first one by
+/// natsd, and the round-trip time only if it is known yet.
+pub(super) fn header(block: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(block);
+    let Some((version, rest)) = text.split_once("\r\n") else { return block.to_vec() };
+    let (mut asker, mut lines): (Vec<&str>, Vec<&str>) =
+        rest.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with("Nats-Request-Info: "));
+    let Some(info) = asker.pop() else { return block.to_vec() };
+    let (info, time) = info.split_once(",\"rtt\":").unwrap_or((info, ""));
+    let info = format!("{info}{}", time.trim_start_matches(|c: char| c.is_ascii_digit()));
+    lines.push(&info);
+    format!("{version}\r\n{}\r\n\r\n", lines.join("\r\n")).into_bytes()
+}
+
+/// Whether `ours` is `theirs`, and says besides why the connection is closed: who is no user any more after a reload is told so
+/// by natsd.
+pub(super) fn is_told_why(ours: &[String], theirs: &[String]) -> bool {
+    let ([before @ .., why, end], [same @ .., theirs_end]) = (ours, theirs) else { return false };
+    why.contains("Authorization Violation") && end == "closed" && end == theirs_end && before == same
 }
 
 /// Whether a connection's answers are those of the other server up to where the server reset it: bytes that it had

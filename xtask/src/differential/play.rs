@@ -33,7 +33,8 @@ pub(super) fn play(pair: &mut Pair, script: &Script, play: u32) -> Result<String
     stage.pair.load(0)?;
     let Stage { over: [ours, theirs], prefix, .. } = stage;
     let [ours, theirs] = [ours, theirs].map(|items| Transcript::new(items, &prefix));
-    Ok(Transcript::difference(&ours, &theirs, NAMES))
+    let reloaded = script.steps.iter().any(|step| matches!(step, Step::Reload(_)));
+    Ok(Transcript::difference(&ours, &theirs, NAMES, reloaded))
 }
 
 struct Stage<'p> {

@@ -121,11 +121,12 @@ impl Transcript {
         Self { clients, queues }
     }
 
-    /// Where the two differ, for people; empty if they do not.
-    pub(super) fn difference(ours: &Self, theirs: &Self, names: [&str; 2]) -> String {
+    /// Where the two differ, for people; empty if they do not. `reloaded` says that a configuration was loaded meanwhile.
+    pub(super) fn difference(ours: &Self, theirs: &Self, names: [&str; 2], reloaded: bool) -> String {
         let mut out = String::new();
         for (index, (a, b)) in ours.clients.iter().zip(&theirs.clients).enumerate() {
-            if a == b || known::is_cut_short(a, b) || known::is_cut_short(b, a) {
+            let cut_short = known::is_cut_short(a, b) || known::is_cut_short(b, a);
+            if a == b || cut_short || (reloaded && known::is_told_why(a, b)) {
                 continue;
             }
             let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
@@ -227,7 +228,7 @@ fn spill(copies: &mut Vec<Message>, lines: &mut Vec<String>, prefix: &str) {
         let nobody = message.header.as_ref().is_some_and(|header| header.starts_with(b"NATS/1.0 503"));
         // Of several own subscriptions that match the reply, any may be told.
         let sid = if nobody { "?".to_owned() } else { own(&message.sid, prefix) };
-        let header = message.header.as_ref().map(|header| known::without_time(&own(header, prefix)));
+        let header = message.header.as_ref().map(|header| own(&known::header(header), prefix));
         lines.push(format!(
             "{} {} {sid} {} {} {}",
             if header.is_some() { "HMSG" } else { "MSG" },
@@ -267,7 +268,7 @@ mod tests {
 
     fn differ(ours: &[u8], theirs: &[u8]) -> String {
         let [ours, theirs] = [ours, theirs].map(|bytes| Transcript::new(vec![items(bytes)], "dXX"));
-        Transcript::difference(&ours, &theirs, ["a", "b"])
+        Transcript::difference(&ours, &theirs, ["a", "b"], false)
     }
 
     #[test]
