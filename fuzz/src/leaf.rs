@@ -3,6 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lunix_proto::nats::leaf::{self, Connect, Decoder, Info, Op};
+use lunix_proto::nats::{Limits as Lengths, Urls};
+use serde_json::Value;
+
 use lunix_core::broker::{AccountId, Input, LeafTerms, Limits, Permissions, Subjects, User, UserId};
 use lunix_proto::nats::subject::{is_literal, is_pattern};
 
@@ -353,4 +357,73 @@ pub fn stream(data: &[u8]) {
         (bench.got, bench.ended)
     };
     assert_eq!(alone(&mut [data].into_iter()), alone(&mut data.chunks(1)));
+}
+
+/// A leaf node's `CONNECT` and `INFO` are read as `serde_json` reads them, and written so that they read the same.
+pub fn connect_info(data: &[u8]) {
+    let lengths = Lengths { control_line: 1 << 20, payload: 1 << 24 };
+    let mut out = vec![0; 64 + 8 * data.len() + 1024];
+    let mut again = out.clone();
+    let connect = Connect::parse(data).ok();
+    if let Some(connect) = connect {
+        let len = connect.write(&mut out).unwrap();
+        let same = Connect::parse(&out[..len]).unwrap();
+        assert_eq!(same.write(&mut again), Ok(len));
+        assert_eq!(out[..len], again[..len]);
+        let line = leaf::connect(&mut again, &connect).unwrap();
+        let decoded = Decoder::new(lengths).decode(&again[..line]);
+        assert!(matches!(decoded, Ok(Some((Op::Connect(json), _))) if json == &out[..len]));
+    }
+    let info = Info::parse(data).ok();
+    if let Some(info) = info {
+        let len = info.write(&mut out).unwrap();
+        let same = Info::parse(&out[..len]).unwrap();
+        assert_eq!(same.write(&mut again), Ok(len));
+        assert_eq!(out[..len], again[..len]);
+        let line = leaf::info(&mut again, &info).unwrap();
+        let decoded = Decoder::new(lengths).decode(&again[..line]);
+        assert!(matches!(decoded, Ok(Some((Op::Info(json), _))) if json == &out[..len]));
+    }
+    let Ok(Value::Object(object)) = serde_json::from_slice::<Value>(data) else { return };
+    let mut folded: Vec<String> = object.keys().map(|key| key.to_ascii_lowercase()).collect();
+    folded.sort_unstable();
+    if crate::json::has_duplicates(data) || folded.windows(2).any(|pair| pair[0] == pair[1]) {
+        return;
+    }
+    let field = |key: &str| {
+        let found = object.iter().find(|(other, _)| other.eq_ignore_ascii_case(key));
+        found.map_or(&Value::Null, |(_, value)| value)
+    };
+    let list = |urls: Urls<'_>, json: &Value| {
+        let ours: Vec<String> = urls.iter().map(|text| text.chars().collect()).collect();
+        let theirs: Vec<&str> = json.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert_eq!(ours, theirs);
+    };
+    if let Some(connect) = connect {
+        for (key, text) in [
+            ("name", connect.name),
+            ("cluster", connect.cluster),
+            ("user", connect.user),
+            ("pass", connect.pass),
+            ("nkey", connect.nkey),
+            ("sig", connect.sig),
+            ("remote_account", connect.remote_account),
+        ] {
+            assert!(text.eq_str(field(key).as_str().unwrap_or_default()), "{key}");
+        }
+        assert_eq!(connect.is_hub, field("is_hub").as_bool().unwrap_or(false));
+        assert_eq!(connect.isolate, field("isolate").as_bool().unwrap_or(false));
+        list(connect.deny_pub, field("deny_pub"));
+    }
+    if let Some(info) = info {
+        assert!(info.nonce.eq_str(field("nonce").as_str().unwrap_or_default()));
+        assert_eq!(info.client_id, field("client_id").as_u64().unwrap_or(0));
+        assert_eq!(info.tls_required, field("tls_required").as_bool().unwrap_or(false));
+        list(info.leafnode_urls, field("leafnode_urls"));
+        for (rules, key) in [(info.import, "import"), (info.export, "export")] {
+            assert_eq!(rules.given, field(key).is_object());
+            list(rules.allow, &field(key)["allow"]);
+            list(rules.deny, &field(key)["deny"]);
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("broker_accounts", accounts::ops),
     ("broker_stream", broker::stream),
     ("config_parse", config::parse),
+    ("leaf_connect_info", leaf::connect_info),
     ("leaf_ops", leaf::ops),
     ("leaf_stream", leaf::stream),
     ("nkey_text", nkey::text),

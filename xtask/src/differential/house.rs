@@ -220,7 +220,8 @@ impl Running {
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+        // It may show what clients said, which may be anything.
+        String::from_utf8_lossy(&fs::read(self.scratch.path().join("log")).unwrap_or_default()).into_owned()
     }
 
     /// Waits until it says that it has read `config`.
