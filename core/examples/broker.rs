@@ -55,7 +55,8 @@ impl Server {
                     .sockets
                     .get(&client)
                     .is_some_and(|socket| socket.shutdown(std::net::Shutdown::Both).is_ok()),
-                // Only a broker with users asks who somebody is, and only one that serves requests hears of them.
+                // Only a broker with users asks who somebody is, and only one that serves requests hears of them. Sockets
+                // that block make their writer wait: nobody is behind.
                 _ => false,
             };
         }

@@ -112,6 +112,7 @@ pub(crate) struct Bench {
     unread: [Vec<u8>; CONNECTIONS],
     pub(crate) got: [Vec<u8>; CONNECTIONS],
     pub(crate) ended: [bool; CONNECTIONS],
+    stalled: [bool; CONNECTIONS],
     /// What those who shake hands are then joined as.
     pub(crate) terms: [Option<LeafTerms<'static>>; CONNECTIONS],
     greeted: Vec<ClientId>,
@@ -134,6 +135,7 @@ impl Bench {
             unread: Default::default(),
             got: Default::default(),
             ended: [true; CONNECTIONS],
+            stalled: [false; CONNECTIONS],
             terms: [None; CONNECTIONS],
             greeted: Vec::new(),
             asked: Vec::new(),
@@ -144,6 +146,7 @@ impl Bench {
 
     pub(crate) fn open(&mut self, client: usize) {
         self.ended[client] = false;
+        self.stalled[client] = false;
         self.unread[client].clear();
         // One of them is on another machine, and is asked whether it is there.
         let peer = if client == 2 { Peer::Tcp("192.0.2.1:1".parse().unwrap()) } else { Peer::Local };
@@ -225,11 +228,20 @@ impl Bench {
                 }
                 Action::Leaf(LeafAction::Error(..)) => {}
                 Action::Request { .. } => unreachable!(),
+                Action::Stall { client } => {
+                    let index = client.index() as usize;
+                    assert!(!std::mem::replace(&mut self.stalled[index], true) && !self.ended[index]);
+                }
+                Action::Resume { client } => {
+                    let index = client.index() as usize;
+                    assert!(std::mem::take(&mut self.stalled[index]) && !self.ended[index]);
+                }
                 Action::Close { client, .. } => closed.push(client),
             }
         }
         let progress = turn.progress();
         for client in closed {
+            self.stalled[client.index() as usize] = false;
             assert!(!std::mem::replace(&mut self.ended[client.index() as usize], true), "closed twice");
             self.input(Input::Closed { client });
         }
@@ -434,6 +446,7 @@ pub fn stream(data: &[u8]) {
                 bench.now = bench.now + Duration::from_secs(u64::from(*len));
                 if bench.broker.next_deadline().is_some_and(|at| at <= bench.now) {
                     bench.input(Input::Tick);
+                    assert!(bench.stalled.iter().zip(bench.ended).all(|(stalled, ended)| !stalled || ended));
                     assert!(bench.broker.next_deadline().is_none_or(|at| at > bench.now));
                 }
             }

@@ -25,6 +25,7 @@ impl<M: Memory> Turn<'_, M> {
         let leaves = if self.broker.machine.limits.leaves > 0 { limits.leaves.max(1) } else { 0 };
         self.broker.machine.limits = Limits { leaves, ..limits };
         self.look_at_all(Look::Limits);
+        self.look_at_stalled();
     }
 
     /// Gives a client the new limits; closes it if there are too many of them.

@@ -7,6 +7,7 @@ use lunix_proto::nats::{ClientDecoder, Connect, Limits as DecoderLimits};
 use super::limits::Limits;
 use super::pool::NONE;
 use super::rights::Rights;
+use super::stall::Stall;
 use super::status::Traffic;
 use super::user::AccountId;
 use crate::time::{Duration, Instant};
@@ -78,7 +79,11 @@ pub struct Client {
     /// Bytes that wait for it.
     pub(super) pending: usize,
     /// Since when it has taken none of them.
-    pub(super) stalled: Option<Instant>,
+    pub(super) blocked: Option<Instant>,
+    /// It is not read from.
+    pub(super) stall: Stall,
+    /// Somebody may be stalled for its sake.
+    pub(super) is_awaited: bool,
     /// What it has sent and was sent.
     pub(super) traffic: Traffic,
     pub(super) opened: Instant,
@@ -191,7 +196,9 @@ impl Client {
         payload_max: usize::MAX,
         counted: false,
         pending: 0,
-        stalled: None,
+        blocked: None,
+        stall: Stall::NONE,
+        is_awaited: false,
         traffic: Traffic::NONE,
         opened: Instant::from_micros(0),
         heard: Instant::from_micros(0),
@@ -239,7 +246,7 @@ impl Client {
 
     /// When it has to be looked at.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        let write = self.stalled.map(|since| since + limits.write_deadline);
+        let write = self.blocked.map(|since| since + limits.write_deadline);
         [self.ping_at, write, self.until].into_iter().flatten().min()
     }
 }

@@ -17,6 +17,8 @@ pub struct Limits {
     pub pending: usize,
     /// Bytes that wait for all clients together; beyond them the client with most is closed.
     pub pending_all: usize,
+    /// Whether clients that send to one that is behind are stalled; if not, that one does not get what they send.
+    pub stall: bool,
     /// How long a client may take none of what waits for it.
     pub write_deadline: Duration,
     /// How often a client that says nothing is asked whether it is there. `None`: every two minutes over a
@@ -44,6 +46,7 @@ impl Limits {
         control_line: 4096,
         pending: 32 << 20,
         pending_all: 64 << 20,
+        stall: true,
         write_deadline: Duration::from_secs(10),
         ping_interval: None,
         ping_max: 2,

@@ -42,6 +42,7 @@ mod pool;
 mod reply;
 mod rights;
 mod router;
+mod stall;
 mod status;
 mod text;
 mod trie;
@@ -119,7 +120,8 @@ pub enum Input<'b> {
         /// What it is.
         terms: LeafTerms<'b>,
     },
-    /// The driver has written to a connection as much as it takes. Causes no action for clients.
+    /// The driver has written to a connection as much as it takes. Of actions for clients it causes only
+    /// [`Action::Resume`].
     Flushed {
         /// To whom.
         client: ClientId,
@@ -210,6 +212,17 @@ pub enum Action<'a> {
         reply: Option<&'a [u8]>,
         /// Without header block.
         payload: &'a [u8],
+    },
+    /// Read nothing more from a client than what has been read, before [`Action::Resume`]: it sends faster than one who gets
+    /// it reads. It makes sense to write what waits at once.
+    Stall {
+        /// Which.
+        client: ClientId,
+    },
+    /// A client that was stalled goes on.
+    Resume {
+        /// Which.
+        client: ClientId,
     },
     /// Close a connection and say [`Input::Closed`] when that is done. Nothing more comes for it.
     Close {
@@ -302,6 +315,8 @@ pub struct Statistics {
     pub slow_consumers: u64,
     /// Connections closed because they did not answer pings.
     pub stale_connections: u64,
+    /// How often a client was stalled.
+    pub stalls: u64,
     /// Subscriptions there have been.
     pub total_subscriptions: u64,
     /// Connections there have been.
@@ -367,6 +382,7 @@ struct Machine {
     high: u32,
     /// Not after the first deadline of any client.
     deadline: Option<Instant>,
+    stalls: stall::Stalls,
     /// The first of the clients that were closed in this turn.
     closing: u32,
 }
@@ -387,6 +403,7 @@ impl<M: Memory> Broker<M> {
                 out_bytes: 0,
                 slow_consumers: 0,
                 stale_connections: 0,
+                stalls: 0,
                 total_subscriptions: 0,
                 total_connections: 0,
                 connections: 0,
@@ -395,6 +412,7 @@ impl<M: Memory> Broker<M> {
             },
             high: 0,
             deadline: None,
+            stalls: stall::Stalls::NONE,
             closing: NONE,
         };
         Self { memory, machine }
@@ -403,8 +421,8 @@ impl<M: Memory> Broker<M> {
     /// Tells the broker what happened. The turn must be polled until it answers `None`; what a turn that is
     /// dropped earlier has not said is never said.
     ///
-    /// Its actions: at most three, and one more for each receiver of a message, or two for each client where the
-    /// input is about all of them.
+    /// Its actions: at most four, and one more for each receiver of a message and for each client that was stalled, or two
+    /// for each client where the input is about all of them.
     pub fn handle<'t>(&'t mut self, now: Instant, input: Input<'t>) -> Turn<'t, M> {
         self.machine.settle(&mut self.memory.tables());
         Turn::new(self, now, input)
@@ -412,7 +430,8 @@ impl<M: Memory> Broker<M> {
 
     /// When the next [`Input::Tick`] is due. Ask again after every turn.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.machine.deadline
+        let Machine { deadline, stalls, .. } = &self.machine;
+        [*deadline, stalls.until].into_iter().flatten().min()
     }
 
     /// What it has done and has.
@@ -462,6 +481,7 @@ impl Machine {
             {
                 account.connections = account.connections.saturating_sub(1);
             }
+            self.unstall(tables, client.index());
         }
     }
 

@@ -14,6 +14,7 @@ use super::pool::{NONE, at, at_mut};
 use super::reply::Exchange;
 use super::rights::{is_filtered, is_withheld};
 use super::router::{Match, Route, Subscription};
+use super::stall::is_client;
 use super::turn::Step;
 use super::user::AccountId;
 use super::{Broker, Machine, Reason};
@@ -35,6 +36,8 @@ pub(super) struct Passage<'t> {
     pub(super) delivered: bool,
     /// What comes after the close of a slow consumer.
     pub(super) held: Option<Step<'t>>,
+    /// A client that is behind with what it is sent, of those that get the message.
+    pub(super) behind: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,7 @@ impl<'t> Passage<'t> {
             usual: Usual::new(&publish, !served),
             delivered: served,
             held: None,
+            behind: NONE,
         }
     }
 }
@@ -356,6 +360,9 @@ impl Machine {
     ) -> Option<Step<'t>> {
         let &Subscription { client, sid, .. } = at(tables.subscriptions, subscription)?;
         let slot = at(tables.clients, client).filter(|slot| slot.state == State::Open)?;
+        if !self.limits.stall && slot.pending > self.limits.mark() && is_client(tables, passage.from) {
+            return None;
+        }
         let with_header = slot.wishes.headers;
         if !self.router.count(tables, subscription) {
             return None;
@@ -387,6 +394,7 @@ impl Machine {
             }
             passage.held = Some(deliver);
         }
+        self.note_behind(tables, passage, client);
         passage.delivered = true;
         self.statistics.out_messages += 1;
         self.statistics.out_bytes += body_len as u64;

@@ -65,8 +65,7 @@ impl<M: Memory> Turn<'_, M> {
             && client.leaf == NONE
             && !client.rights.filter
             && !(client.rights.answer && passage.publish.reply.is_some())
-            && pending <= machine.limits.pending
-            && pending_all <= machine.limits.pending_all;
+            && !machine.limits.is_behind(pending, pending_all);
         if !is_usual {
             return None;
         }

@@ -47,6 +47,8 @@ pub struct Turn<'t, M> {
     pub(super) reviewing: Option<(ClientId, u32)>,
     /// What a leaf node said of itself.
     pub(super) told: Option<(ClientId, Told<'t>)>,
+    /// The next stalled client that is looked at.
+    pub(super) stalled: u32,
     /// The slot of the client that is looked at next, and why.
     scan: u32,
     look: Look,
@@ -65,6 +67,8 @@ pub(super) enum Step<'t> {
     Relay(u32),
     Announce(News),
     Told(ClientId, Told<'t>),
+    Stall(ClientId),
+    Resume(ClientId),
 }
 
 /// Replies that stand for what only servers may answer: exports of services, JetStream, gateways.
@@ -86,6 +90,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             asking: None,
             reviewing: None,
             told: None,
+            stalled: NONE,
             scan: NONE,
             look: Look::Deadlines,
         };
@@ -108,8 +113,11 @@ impl<'t, M: Memory> Turn<'t, M> {
             Input::Limits { limits } => turn.set_limits(limits),
             Input::Inform => turn.look_at_all(Look::Inform),
             Input::Tick => {
-                turn.broker.machine.deadline = None;
-                turn.look_at_all(Look::Deadlines);
+                turn.look_at_stalled();
+                if turn.broker.machine.deadline.is_some_and(|at| at <= now) {
+                    turn.broker.machine.deadline = None;
+                    turn.look_at_all(Look::Deadlines);
+                }
             }
         }
         turn
@@ -150,6 +158,8 @@ impl<'t, M: Memory> Turn<'t, M> {
             Step::Authenticate(asking) => Action::Authenticate { client: asking.0, connect: connect(asking) },
             Step::Send(to, line) => Action::Send { to, line },
             Step::Close(client, reason) => Action::Close { client, reason },
+            Step::Stall(client) => Action::Stall { client },
+            Step::Resume(client) => Action::Resume { client },
             Step::Deliver(subscription, to, with_header) => {
                 let publish = self.message.as_ref()?.shown;
                 let Publish { body, header_len, .. } = publish;
@@ -199,9 +209,13 @@ impl<'t, M: Memory> Turn<'t, M> {
                 return Some(step);
             }
             if let Some(passage) = &mut self.message {
-                match self.broker.carry(self.now, passage) {
-                    Some(step) => return Some(step),
-                    None => self.message = None,
+                if let Some(step) = self.broker.carry(self.now, passage) {
+                    return Some(step);
+                }
+                let Passage { from, behind, .. } = *passage;
+                self.message = None;
+                if behind != NONE && self.stall(from, behind) {
+                    return Some(Step::Stall(ClientId::new(from)));
                 }
             }
             if let Some((client, told)) = self.told.take() {
@@ -213,6 +227,11 @@ impl<'t, M: Memory> Turn<'t, M> {
             if let Some((client, reason)) = self.closing.take() {
                 self.broker.machine.close(&mut self.broker.memory.tables(), client, reason);
                 return Some(Step::Close(client, reason));
+            }
+            if self.stalled != NONE
+                && let Some(step) = self.resume()
+            {
+                return Some(step);
             }
             if !self.look_at_next() {
                 self.broker.machine.settle(&mut self.broker.memory.tables());
@@ -305,9 +324,13 @@ impl<'t, M: Memory> Turn<'t, M> {
         self.broker.machine.settle(&mut tables);
         if let Some(slot) = at_mut(tables.clients, client.index()) {
             slot.state = State::Free;
+            let is_awaited = core::mem::replace(&mut slot.is_awaited, false);
             let leaf = core::mem::replace(&mut slot.leaf, NONE);
             if leaf != NONE {
                 self.broker.machine.leaves.give(&mut tables, leaf);
+            }
+            if is_awaited {
+                self.look_at_stalled();
             }
         }
     }
@@ -322,11 +345,15 @@ impl<'t, M: Memory> Turn<'t, M> {
         let before = core::mem::replace(&mut slot.pending, left);
         machine.statistics.pending = machine.statistics.pending.saturating_sub(before) + left;
         if left == 0 {
-            slot.stalled = None;
-        } else if left < before || slot.stalled.is_none() {
-            slot.stalled = Some(self.now);
+            slot.blocked = None;
+        } else if left < before || slot.blocked.is_none() {
+            slot.blocked = Some(self.now);
             let deadline = slot.deadline(&machine.limits);
             machine.note(deadline);
+        }
+        if slot.is_awaited && !machine.limits.is_behind(left, machine.statistics.pending) {
+            slot.is_awaited = false;
+            self.look_at_stalled();
         }
     }
 
@@ -545,7 +572,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         else {
             return;
         };
-        if slot.stalled.is_some_and(|since| since + machine.limits.write_deadline <= self.now) {
+        if slot.blocked.is_some_and(|since| since + machine.limits.write_deadline <= self.now) {
             return self.close(client, Reason::WriteDeadline);
         }
         if slot.until.is_some_and(|until| until <= self.now) {

@@ -111,6 +111,8 @@ pub(crate) struct Bench<M = Growing> {
     unread: Vec<Vec<u8>>,
     got: Vec<Vec<u8>>,
     closed: Vec<Option<Reason>>,
+    /// Who is stalled, in this order.
+    pub(crate) stalled: Vec<ClientId>,
     /// Answers to [`Action::Authenticate`], which knows users by their number for a name.
     answers: Vec<(ClientId, Option<UserId>)>,
     /// The answers come only with [`Bench::answer`].
@@ -137,6 +139,7 @@ impl<M: Memory> Bench<M> {
             unread: vec![],
             got: vec![],
             closed: vec![],
+            stalled: vec![],
             answers: vec![],
             later: false,
             requests: vec![],
@@ -321,7 +324,17 @@ impl<M: Memory> Bench<M> {
                     let reply = reply.map(text);
                     self.requests.push((client, account, text(subject), reply, text(payload)));
                 }
+                Action::Stall { client } => {
+                    assert!(!self.stalled.contains(&client), "stalled twice");
+                    self.stalled.push(client);
+                }
+                Action::Resume { client } => {
+                    let before = self.stalled.len();
+                    self.stalled.retain(|stalled| *stalled != client);
+                    assert!(self.stalled.len() < before, "resumed without a stall");
+                }
                 Action::Close { client, reason } => {
+                    self.stalled.retain(|stalled| *stalled != client);
                     assert_eq!(self.closed[client.index() as usize].replace(reason), None, "closed twice");
                     closed.push(client);
                 }

@@ -234,6 +234,7 @@ static SMALL: std::sync::Mutex<lunix_core::broker::Broker<Small>> =
             control_line: 256,
             pending: 2048,
             pending_all: 4096,
+            stall: true,
             write_deadline: Duration::from_secs(2),
             ping_interval: None,
             ping_max: 2,

@@ -10,5 +10,6 @@ mod limits;
 mod model;
 mod protocol;
 mod scale;
+mod stall;
 mod status;
 mod users;

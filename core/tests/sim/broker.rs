@@ -93,7 +93,11 @@ impl Real {
                     to.extend(&space[..written]);
                     to.extend(delivery.body());
                 }
-                Action::Authenticate { .. } | Action::Request { .. } | Action::Leaf(_) => {}
+                Action::Authenticate { .. }
+                | Action::Request { .. }
+                | Action::Leaf(_)
+                | Action::Stall { .. }
+                | Action::Resume { .. } => {}
                 Action::Close { client, .. } => {
                     assert_eq!(client.index(), 0, "the observer breaks no rule");
                     self.closing = true;

@@ -43,8 +43,9 @@ impl Server {
     /// Carries out what a client has said meanwhile.
     fn resume(&mut self, reactor: &mut Reactor<Token>, client: ClientId) {
         let Some(connection) = self.wires.connection(client.index()) else { return };
+        connection.waits = false;
         let (key, buffer) = (connection.key, connection.unread());
-        reactor.want(key, if connection.blocked { Ready::BOTH } else { Ready::READ });
+        reactor.want(key, connection.wanted());
         self.carry_out(reactor, key, client.index(), buffer);
     }
 

@@ -18,6 +18,9 @@ const ACCEPTS: usize = 64;
 /// So many bytes of messages are written before more is read or carried out: one read may be a message to thousands.
 const QUEUED: usize = 8 << 20;
 
+/// So much is read at once however little may wait.
+const LEAST: usize = 4 << 10;
+
 impl Server {
     pub(super) fn accept(&mut self, reactor: &mut Reactor<Token>, key: Key, index: usize) {
         for _ in 0..ACCEPTS {
@@ -102,7 +105,9 @@ impl Server {
     pub(super) fn read(&mut self, reactor: &mut Reactor<Token>, key: Key, index: u32) {
         let client = ClientId::new(index);
         let Some(connection) = self.wires.connection(index) else { return };
-        let (buffer, read) = connection.read(&mut self.shared);
+        // Where little may wait for a client, little is read from another before that one is looked at.
+        let most = (self.broker.limits().pending / 16).clamp(LEAST, SHARED);
+        let (buffer, read) = connection.read(&mut self.shared, most);
         match read {
             Read::Bytes(true) => reactor.read_short(key),
             Read::Bytes(false) => {}
@@ -119,6 +124,7 @@ impl Server {
     pub(super) fn carry_out(&mut self, reactor: &mut Reactor<Token>, key: Key, index: u32, buffer: Vec<u8>) {
         let now = reactor.now();
         let client = ClientId::new(index);
+        let queued = QUEUED.min(self.broker.limits().pending_all / 8);
         let (mut done, mut needed) = (0, 0);
         while let Some(bytes) = buffer.get(done..).filter(|bytes| !bytes.is_empty()) {
             match self.drive(now, Input::Received { client, bytes }) {
@@ -139,7 +145,7 @@ impl Server {
                         _ => {}
                     }
                     done += len;
-                    if self.wires.queued > QUEUED {
+                    if self.wires.queued > queued || self.wires.pressed {
                         self.write_all(reactor);
                     }
                     if !self.wires.said.is_empty() {
@@ -151,8 +157,10 @@ impl Server {
                     break;
                 }
                 Progress::Waits => {
-                    // Nothing is read before it is known who this is.
-                    reactor.want(key, Ready::default());
+                    if let Some(connection) = self.wires.connection(index) {
+                        connection.waits = true;
+                        reactor.want(key, connection.wanted());
+                    }
                     break;
                 }
             }
@@ -170,9 +178,18 @@ impl Server {
 
     /// Writes what waits for everybody.
     pub(super) fn write_all(&mut self, reactor: &mut Reactor<Token>) {
-        self.wires.queued = 0;
+        (self.wires.queued, self.wires.pressed) = (0, false);
         while let Some(index) = self.wires.dirty.pop() {
             self.write(reactor, index);
+        }
+    }
+
+    /// Does not read from who is stalled, and reads from who goes on.
+    pub(super) fn heed_stalls(&mut self, reactor: &mut Reactor<Token>) {
+        while let Some(index) = self.wires.stalls.pop() {
+            if let Some(connection) = self.wires.connection(index) {
+                reactor.want(connection.key, connection.wanted());
+            }
         }
     }
 
@@ -186,13 +203,13 @@ impl Server {
         match connection.write(pool) {
             Ok(true) => {
                 if std::mem::replace(&mut connection.blocked, false) {
-                    reactor.want(key, Ready::READ);
+                    reactor.want(key, connection.wanted());
                 }
             }
             Ok(false) => {
                 reactor.write_blocked(key);
                 if !std::mem::replace(&mut connection.blocked, true) {
-                    reactor.want(key, Ready::BOTH);
+                    reactor.want(key, connection.wanted());
                 }
             }
             Err(_) => return self.finish(reactor, client, None),

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::monitor::About;
 use super::output::{Output, Pool};
 use super::transport::{Read, Transport};
-use crate::reactor::Key;
+use crate::reactor::{Key, Ready};
 
 /// One client's socket. While nothing is under way it holds no buffers.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// The socket is full; the reactor will say when it is not.
     pub(super) blocked: bool,
+    /// Others do not keep up with what it sends, and it is not read from for a moment.
+    pub(super) stalled: bool,
+    /// Nothing is read before it is known who this is.
+    pub(super) waits: bool,
     /// The broker has closed it.
     pub(super) closed: bool,
 }
@@ -58,18 +62,20 @@ impl Connection {
             output: Output::default(),
             dirty: false,
             blocked: false,
+            stalled: false,
+            waits: false,
             closed: false,
         }
     }
 
     /// Reads once behind what is unread, into `shared` or, if the operation at hand is too long for that, into
-    /// a buffer of its own. Answers that buffer; [`Connection::keep`] takes it back.
-    pub(super) fn read(&mut self, shared: &mut Vec<u8>) -> (Vec<u8>, Read) {
+    /// a buffer of its own; `most` bytes of short operations. Answers that buffer; [`Connection::keep`] takes it back.
+    pub(super) fn read(&mut self, shared: &mut Vec<u8>, most: usize) -> (Vec<u8>, Read) {
         let mut buffer = if self.needed <= LONGEST_SHARED {
             let mut buffer = std::mem::take(shared);
             buffer.clear();
             // Where messages are long there should be some of them in one read.
-            buffer.reserve_exact(if self.needed > SHARED / 2 { LONGEST_SHARED } else { SHARED });
+            buffer.reserve_exact(if self.needed > most / 2 { LONGEST_SHARED } else { most });
             buffer.extend_from_slice(&self.unread);
             self.unread.clear();
             buffer
@@ -110,6 +116,11 @@ impl Connection {
         std::mem::take(&mut self.unread)
     }
 
+    /// In which directions it is to be heard of.
+    pub(super) fn wanted(&self) -> Ready {
+        Ready { readable: !self.stalled && !self.waits, writable: self.blocked }
+    }
+
     /// Bytes that wait.
     pub(super) fn left(&self) -> usize {
         self.output.left() + self.transport.left()
@@ -144,14 +155,17 @@ impl Connection {
     /// are not copied.
     pub(super) fn push(&mut self, pool: &mut Pool, bytes: &[u8]) {
         let mut rest = bytes;
-        if bytes.len() >= DIRECT && !self.blocked && self.left() < DIRECT {
+        if bytes.len() >= DIRECT && !self.blocked && self.left() < DIRECT && self.output.is_short() {
             let waiting = self.output.waiting();
             let pieces = [IoSlice::new(waiting), IoSlice::new(bytes)];
             // An error is seen again, and acted upon, when the rest is written.
             let taken = self.transport.write_pieces(&pieces).unwrap_or(0);
             let of_waiting = taken.min(waiting.len());
-            self.output.written(of_waiting);
+            self.output.written(pool, of_waiting);
             rest = bytes.get(taken - of_waiting..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.output.is_full();
+            }
         }
         self.output.put(pool, rest);
     }
@@ -162,10 +176,19 @@ impl Connection {
     /// The peer is gone.
     pub(super) fn write(&mut self, pool: &mut Pool) -> io::Result<bool> {
         while self.output.left() > 0 {
-            match self.transport.write(self.output.waiting()) {
-                Ok(taken) => self.output.written(taken),
+            let taken = if self.output.is_short() {
+                self.transport.write(self.output.waiting())
+            } else {
+                let (pieces, count) = self.output.pieces();
+                self.transport.write_pieces(pieces.get(..count).unwrap_or_default())
+            };
+            match taken {
+                Ok(taken) => self.output.written(pool, taken),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::AGAIN) => {
+                    self.output.is_full();
+                    return Ok(false);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -213,7 +236,7 @@ impl Connection {
         if stream.write_clear(line)? < len {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.output.written(len);
+        self.output.skip(len);
         Ok(())
     }
 }

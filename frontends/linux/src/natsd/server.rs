@@ -214,6 +214,7 @@ impl App for Server {
             self.answer_requests(reactor);
             self.write_all(reactor);
             self.close_what_ended(reactor);
+            self.heed_stalls(reactor);
             if self.wires.dirty.is_empty() && self.wires.asked.is_empty() {
                 break;
             }

@@ -27,6 +27,10 @@ pub(super) struct Wires {
     /// Those to be written to at the end of the turn.
     pub(super) dirty: Vec<u32>,
     pub(super) closing: Vec<(ClientId, Reason)>,
+    /// Those who are stalled, or go on, since the end of the last turn.
+    pub(super) stalls: Vec<u32>,
+    /// Somebody was stalled: what waits is better written at once.
+    pub(super) pressed: bool,
     /// Buffers for output.
     pub(super) pool: Pool,
     /// Bytes of messages queued since all that is dirty was last written.
@@ -48,6 +52,8 @@ impl Wires {
             free: Vec::new(),
             dirty: Vec::new(),
             closing: Vec::new(),
+            stalls: Vec::new(),
+            pressed: false,
             pool: Pool::default(),
             queued: 0,
             asked: Vec::new(),
@@ -94,6 +100,8 @@ impl Wires {
                 });
             }
             Action::Leaf(action) => self.act_for_leaf(action),
+            Action::Stall { client } => self.stall(client, true),
+            Action::Resume { client } => self.stall(client, false),
             Action::Close { client, reason } => {
                 if let Some(connection) = self.connection(client.index()) {
                     connection.closed = true;
@@ -115,6 +123,14 @@ impl Wires {
         if !connection.dirty && !connection.blocked {
             connection.dirty = true;
             self.dirty.push(index);
+        }
+    }
+
+    fn stall(&mut self, client: ClientId, stalled: bool) {
+        if let Some(connection) = self.connection(client.index()) {
+            connection.stalled = stalled;
+            self.stalls.push(client.index());
+            self.pressed |= stalled;
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn varz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) 
         json.number(&format!("{direction}_client_bytes"), bytes);
     }
     json.number("slow_consumers", s.slow_consumers).number("stale_connections", s.stale_connections);
-    json.number("stalled_clients", 0).number("subscriptions", s.subscriptions);
+    json.number("stalled_clients", s.stalls).number("subscriptions", s.subscriptions);
     json.key("http_req_stats").begin_object();
     for (path, count) in PATHS.iter().zip(books.requests).filter(|(_, count)| *count > 0) {
         json.number(path, count);

@@ -60,6 +60,7 @@ impl Subject for Limits {
         }
         let hour = Duration::from_secs(3_600);
         self.write_deadline = file.duration(&["write_deadline"], least, hour).unwrap_or(self.write_deadline);
+        self.stall = file.truth(&["no_fast_producer_stall"]).map_or(self.stall, |without| !without);
         self.headers = file.truth(&["no_header_support"]).map_or(self.headers, |without| !without);
     }
 
@@ -78,6 +79,7 @@ impl Subject for Limits {
         facts.live("ping_interval", OrNone(self.ping_interval.map(Span)));
         facts.live("ping_max", self.ping_max);
         facts.live("write_deadline", Span(self.write_deadline));
+        facts.live("no_fast_producer_stall", !self.stall);
         facts.fixed("no_header_support", !self.headers);
     }
 }

@@ -44,13 +44,12 @@ const ABSENT: [(&str, &str); 12] = [
 ];
 
 /// What changes nothing that a client or an operator could see.
-const IGNORED: [&str; 12] = [
+const IGNORED: [&str; 11] = [
     "server_metadata",
     "connect_error_reports",
     "reconnect_error_reports",
     "disable_sublist_cache",
     "no_sublist_cache",
-    "no_fast_producer_stall",
     "write_timeout",
     "prof_block_rate",
     "feature_flags",

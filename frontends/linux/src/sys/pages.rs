@@ -1,0 +1,67 @@
+//! Memory straight from the kernel, to which it goes back whole: what an allocator does with long blocks of short life
+//! differs from libc to libc, and what lies between them keeps them.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::{NonNull, null_mut, slice_from_raw_parts_mut};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// Zeroed pages of its own.
+#[derive(Debug)]
+pub struct Pages(NonNull<[u8]>);
+
+// SAFETY: it is the only owner of its mapping, which is bound to no thread.
+unsafe impl Send for Pages {}
+
+impl Pages {
+    /// At least one byte, of which the kernel gives real pages as they are written to. Ends the program, as any allocation,
+    /// where it has none.
+    pub fn new(len: usize) -> Self {
+        // SAFETY: an anonymous mapping where the kernel likes, so over none that is in use.
+        let start =
+            unsafe { mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        let start = start.unwrap_or(null_mut()).cast::<u8>();
+        match NonNull::new(slice_from_raw_parts_mut(start, len)) {
+            Some(pages) => Self(pages),
+            None => handle_alloc_error(Layout::new::<u8>()),
+        }
+    }
+}
+
+impl Deref for Pages {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the mapping is readable, initialised by the kernel, and ours alone as long as `self` is.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for Pages {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and writable.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has the mapping, which is as long as it was made.
+        let _ = unsafe { munmap(self.0.as_ptr().cast(), self.0.len()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_zero_and_can_be_written_to() {
+        let mut pages = Pages::new(100_000);
+        assert!(pages.iter().all(|byte| *byte == 0));
+        assert_eq!(pages.len(), 100_000);
+        pages.fill(7);
+        assert!(pages.iter().all(|byte| *byte == 7));
+    }
+}
