@@ -123,7 +123,8 @@ impl Interests {
         if !self.on {
             return None;
         }
-        let long = Text::<15>::chunks(subject) + queue.map_or(0, Text::<15>::chunks) + others;
+        let text = |text: &[u8]| Text::<15>::chunks(text.len());
+        let long = text(subject) + queue.map_or(0, text) + others;
         if self.pool.room(tables.interests.len()) == 0 {
             Some(Table::Interests)
         } else {

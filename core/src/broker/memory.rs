@@ -14,12 +14,13 @@ use super::user::{AccountId, User, UserId};
 
 /// The tables of a broker, all of them slices of `EMPTY` slots before their first use.
 ///
-/// A subscription takes one slot of `subscriptions`, at most one of `nodes` for each token that no other
-/// subscription shares, one of `groups` if it is the first of its queue group, and `chunks` only for
-/// tokens and group names of more than 15 bytes and subscription ids of more than 11.
+/// A subscription takes one slot of `subscriptions`, one of `nodes` for all tokens that no other subscription shares
+/// (one more for each further 56 bytes of them, and one where it leaves the tokens of another one), one of `groups` if it
+/// is the first of its queue group, and `chunks` only for tokens of more than 18 bytes together, group names of more than
+/// 15 and subscription ids of more than 11.
 #[derive(Debug)]
 pub struct Tables<'m> {
-    /// Tokens of subscribed subjects; the first one is the root.
+    /// Tokens of subscribed subjects; the first one of an account is the root.
     pub nodes: &'m mut [Node],
     /// Subscriptions.
     pub subscriptions: &'m mut [Subscription],
@@ -119,7 +120,7 @@ pub enum Table {
 /// use lunix_core::broker::{Arrays, Broker, Limits};
 ///
 /// // 8 connections, 64 subscriptions.
-/// type Small = Arrays<128, 64, 8, 64, 8>;
+/// type Small = Arrays<112, 64, 8, 64, 8>;
 /// let broker = Broker::new(Small::EMPTY, Limits::default(), 0x5eed);
 /// assert_eq!(broker.statistics().connections, 0);
 /// assert!(size_of::<Small>() < 16 * 1024);

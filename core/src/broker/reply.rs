@@ -172,7 +172,7 @@ impl Replies {
                 self.end(&mut tables, chunks, self.oldest);
             }
         }
-        let long = Text::<15>::chunks(subject) + Text::<15>::chunks(answer);
+        let long = Text::<15>::chunks(subject.len()) + Text::<15>::chunks(answer.len());
         loop {
             let table = if self.pool.room(tables.replies.len()) == 0 {
                 Table::Replies

@@ -208,13 +208,13 @@ impl Router {
 
     /// The first table that is too full for `request`.
     pub(super) fn short_of(&self, tables: &Tables<'_>, request: Request<'_>) -> Option<Table> {
-        let (mut nodes, mut chunks) = (0, Text::<11>::chunks(request.sid));
+        let (mut nodes, mut chunks) = (0, Text::<11>::chunks(request.sid.len()));
         let root = root(tables, request.account);
         if root == NONE {
             nodes += 1;
         }
         let fork = self.trie.fork(tables, root, request.subject);
-        let (missing, long) = fork.needs();
+        let (missing, long) = fork.needs(tables);
         nodes += missing;
         chunks += long;
         let mut groups = 0;
@@ -222,7 +222,7 @@ impl Router {
             && self.group(tables, name).is_none()
         {
             groups = 1;
-            chunks += Text::<15>::chunks(name);
+            chunks += Text::<15>::chunks(name.len());
         }
         [
             (Table::Accounts, tables.accounts.len(), (request.account.index() as usize).saturating_add(1)),
@@ -493,7 +493,7 @@ impl Router {
             Some(name) => self.group(tables, name)?,
             None => NONE,
         };
-        (fork.missing.is_none() && fork.node != NONE).then_some((fork.node, group))
+        (fork.is_whole() && fork.node != NONE).then_some((fork.node, group))
     }
 
     /// How many want what a leaf node's `subscription` stands for.

@@ -81,8 +81,8 @@ impl Machine {
             Some(slot) if slot.state == State::Open => slot.is_awaited = true,
             _ => return false,
         }
-        let Some(slot) = at_mut(tables.clients, producer)
-            .filter(|slot| slot.state == State::Open && !slot.stall.is())
+        let Some(slot) =
+            at_mut(tables.clients, producer).filter(|slot| slot.state == State::Open && !slot.stall.is())
         else {
             return false;
         };
@@ -147,7 +147,9 @@ impl<M: Memory> Turn<'_, M> {
     pub(super) fn resume<'t>(&mut self) -> Option<Step<'t>> {
         let mut tables = self.broker.memory.tables();
         let machine = &mut self.broker.machine;
-        while let Some(stall) = at(tables.clients, self.stalled).map(|slot| slot.stall).filter(|stall| stall.is()) {
+        while let Some(stall) =
+            at(tables.clients, self.stalled).map(|slot| slot.stall).filter(|stall| stall.is())
+        {
             let producer = core::mem::replace(&mut self.stalled, stall.next);
             if !machine.has_to_wait(&tables, self.now, stall) {
                 machine.unstall(&mut tables, producer);

@@ -8,6 +8,7 @@ use super::delivery::Cut;
 use super::memory::{Memory, Tables};
 use super::pool::{NONE, at};
 use super::text::Text;
+use super::trie::Label;
 use super::user::{AccountId, UserId};
 use super::{Broker, Chunk};
 use crate::time::{Duration, Instant};
@@ -119,52 +120,34 @@ impl SubscriptionStatus<'_> {
     pub fn subject(&self, out: &mut [u8]) -> Result<usize, Full> {
         // From the last token to the first: once to know where it ends, once to write it.
         let mut len = 0;
-        self.tokens(|token, _| len += token.map_or(1, |(text, _)| text.len()) + 1);
+        self.labels(|label, _| len += label.len() + 1);
         let needed = usize::saturating_sub(len, 1);
         let out = out.get_mut(..needed).ok_or(Full { needed })?;
         let mut end = needed;
-        self.tokens(|token, wildcard| {
-            let mut put = |from: usize, bytes: &[u8]| {
-                if let Some(place) = out.get_mut(from..from + bytes.len()) {
-                    place.copy_from_slice(bytes);
+        self.labels(|label, chunks| {
+            let begin = end.saturating_sub(label.len());
+            let mut from = begin;
+            for part in label.parts(chunks) {
+                if let Some(place) = out.get_mut(from..from + part.len()) {
+                    place.copy_from_slice(part);
                 }
-            };
-            let begin = match token {
-                Some((text, chunks)) => {
-                    let begin = end.saturating_sub(text.len());
-                    let mut from = begin;
-                    for part in text.parts(chunks) {
-                        put(from, part);
-                        from += part.len();
-                    }
-                    begin
-                }
-                None => {
-                    let begin = end.saturating_sub(1);
-                    put(begin, wildcard);
-                    begin
-                }
-            };
+                from += part.len();
+            }
             end = begin.saturating_sub(1);
-            if begin > 0 {
-                put(end, b".");
+            if begin > 0
+                && let Some(dot) = out.get_mut(end)
+            {
+                *dot = b'.';
             }
         });
         Ok(needed)
     }
 
-    /// The tokens from the last to the first: their text, or which wildcard they are.
-    fn tokens<'s>(&'s self, mut each: impl FnMut(Option<(&'s Text<15>, &'s [Chunk])>, &'static [u8])) {
+    /// The labels from the last to the first.
+    fn labels<'s>(&'s self, mut each: impl FnMut(&'s Label, &'s [Chunk])) {
         let mut index = self.node;
-        while let Some(node) = at(self.nodes, index) {
-            let Some(above) = at(self.nodes, node.parent) else { break };
-            if above.star == index {
-                each(None, b"*");
-            } else if above.tail == index {
-                each(None, b">");
-            } else {
-                each(Some((&node.token, self.sid.chunks)), b"");
-            }
+        while let Some(node) = at(self.nodes, index).filter(|node| node.parent != NONE) {
+            each(&node.label, self.sid.chunks);
             index = node.parent;
         }
     }

@@ -39,9 +39,9 @@ const LONG: u8 = u8::MAX;
 impl<const N: usize> Text<N> {
     pub(super) const EMPTY: Self = Self { len: 0, bytes: [0; N] };
 
-    /// How many chunks `bytes` takes.
-    pub(super) fn chunks(bytes: &[u8]) -> usize {
-        if bytes.len() <= N { 0 } else { bytes.len().div_ceil(Chunk::BYTES) }
+    /// How many chunks so many bytes take.
+    pub(super) fn chunks(len: usize) -> usize {
+        if len <= N { 0 } else { len.div_ceil(Chunk::BYTES) }
     }
 
     /// Stores `bytes`; `None` if there are fewer than [`Text::chunks`] chunks left.
@@ -52,7 +52,7 @@ impl<const N: usize> Text<N> {
             text.len = u8::try_from(bytes.len()).ok()?;
             return Some(text);
         }
-        if pool.room(chunks.len()) < Self::chunks(bytes) {
+        if pool.room(chunks.len()) < Self::chunks(bytes.len()) {
             return None;
         }
         // From the end to the beginning, so that each block knows its successor.
@@ -170,7 +170,7 @@ mod tests {
                 other[length - 1] ^= 1;
                 assert!(!text.is(&chunks, &other));
             }
-            assert_eq!(pool.used() as usize, Text::<11>::chunks(&bytes));
+            assert_eq!(pool.used() as usize, Text::<11>::chunks(bytes.len()));
             text.release(&mut chunks, &mut pool);
             assert_eq!(pool.used(), 0);
         }

@@ -1,25 +1,35 @@
-//! The subscribed subjects as a trie of tokens. A child is found by the hash of its parent and token;
-//! `*` and `>` are direct links.
+//! The subscribed subjects as a trie of tokens, in which tokens that follow each other without a branch share a node
+//! (path compression). A child is found by the hash of its parent and its first token; those that begin with `*` or `>`
+//! are direct links.
 
 use super::memory::Tables;
 use super::pool::{Buckets, Link, Linked, NONE, Pool, at, at_mut, hash};
 use super::text::Text;
+use super::{Chunk, text::Parts};
 
-/// A token of a subscribed subject, in its place below those before it.
+/// Tokens of a subscribed subject, in their place below those before them.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     link: Link,
     pub(super) parent: u32,
-    /// The child `*`.
-    pub(super) star: u32,
+    /// The child that begins with `*`.
+    star: u32,
     /// The child `>`, which has no children.
-    pub(super) tail: u32,
+    tail: u32,
     /// How many other children there are.
-    pub(super) literals: u32,
+    literals: u32,
     /// The first subscription to the subject that ends here.
     pub(super) subscriptions: u32,
-    pub(super) token: Text<15>,
+    /// How many tokens the label has.
+    tokens: u8,
+    /// The tokens with the dots between them, at most [`LABEL`] bytes unless it is one token.
+    pub(super) label: Label,
 }
+
+pub(super) type Label = Text<18>;
+
+/// As many bytes as two chunks have. A label of several tokens is short, so that it can be split.
+const LABEL: usize = 56;
 
 impl Node {
     /// A slot that was never used.
@@ -30,11 +40,21 @@ impl Node {
         tail: NONE,
         literals: 0,
         subscriptions: NONE,
-        token: Text::EMPTY,
+        tokens: 0,
+        label: Text::EMPTY,
     };
 
     fn is_bare(&self) -> bool {
         self.subscriptions == NONE && self.literals == 0 && self.star == NONE && self.tail == NONE
+    }
+
+    fn begins_with(&self, chunks: &[Chunk], token: &[u8]) -> bool {
+        match self.label.short() {
+            Some((label, len)) => {
+                label.get(..len).and_then(|label| label.strip_prefix(token)).is_some_and(is_at_end)
+            }
+            None => shared(self.label.parts(chunks), token) == token.len(),
+        }
     }
 }
 
@@ -60,18 +80,49 @@ pub(super) struct Trie {
 pub(super) struct Fork<'b> {
     /// The deepest node that is there.
     pub(super) node: u32,
+    /// How much of that node's label the subject has, if not all of it.
+    split: Option<usize>,
     /// The tokens below it that are missing.
-    pub(super) missing: Option<&'b [u8]>,
+    missing: Option<&'b [u8]>,
 }
 
 impl<'b> Fork<'b> {
-    fn tokens(&self) -> impl Iterator<Item = &'b [u8]> + use<'b> {
-        self.missing.into_iter().flat_map(|rest| rest.split(|&byte| byte == b'.'))
+    /// The subject ends at the node.
+    pub(super) fn is_whole(&self) -> bool {
+        self.split.is_none() && self.missing.is_none()
+    }
+
+    /// What is missing, in labels.
+    fn labels(&self) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+        let mut rest = self.missing;
+        core::iter::from_fn(move || {
+            let whole = rest?;
+            let mut len = token_at(whole, 0).len();
+            while len < whole.len() {
+                let more = len + 1 + token_at(whole, len + 1).len();
+                if more > LABEL {
+                    break;
+                }
+                len = more;
+            }
+            rest = whole.get(len + 1..);
+            whole.get(..len)
+        })
     }
 
     /// How many nodes and chunks are missing.
-    pub(super) fn needs(&self) -> (usize, usize) {
-        self.tokens().fold((0, 0), |(nodes, chunks), token| (nodes + 1, chunks + Text::<15>::chunks(token)))
+    pub(super) fn needs(&self, tables: &Tables<'_>) -> (usize, usize) {
+        let new = self
+            .labels()
+            .fold((0, 0), |(nodes, chunks), label| (nodes + 1, chunks + Label::chunks(label.len())));
+        match (self.split, at(tables.nodes, self.node)) {
+            (Some(len), Some(node)) => {
+                let (whole, (nodes, chunks)) = (node.label.len(), new);
+                let parts = Label::chunks(len) + Label::chunks(whole.saturating_sub(len + 1));
+                (nodes + 1, (chunks + parts).saturating_sub(Label::chunks(whole)))
+            }
+            _ => new,
+        }
     }
 }
 
@@ -86,21 +137,21 @@ impl Trie {
 
     /// A node without a parent, from which subjects hang; `None` if there is no room.
     pub(super) fn root(&mut self, tables: &mut Tables<'_>) -> Option<u32> {
-        self.node(tables, NONE, Text::EMPTY)
+        self.node(tables)
     }
 
-    fn node(&mut self, tables: &mut Tables<'_>, parent: u32, token: Text<15>) -> Option<u32> {
+    fn node(&mut self, tables: &mut Tables<'_>) -> Option<u32> {
         let index = self.pool.take(tables.nodes)?;
         let node = at_mut(tables.nodes, index)?;
-        *node = Node { link: node.link, parent, token, ..Node::EMPTY };
+        *node = Node { link: node.link, ..Node::EMPTY };
         Some(index)
     }
 
-    /// The child of `parent` whose token is `token`, literally.
-    pub(super) fn literal(&self, tables: &Tables<'_>, parent: u32, token: &[u8]) -> Option<u32> {
+    /// The child of `parent` that begins with `token`, literally.
+    fn literal(&self, tables: &Tables<'_>, parent: u32, token: &[u8]) -> Option<u32> {
         let chunks = &*tables.chunks;
         self.buckets.find(tables.nodes, hash(self.seed, parent, token), |node| {
-            node.parent == parent && node.token.is(chunks, token)
+            node.parent == parent && node.begins_with(chunks, token)
         })
     }
 
@@ -116,11 +167,13 @@ impl Trie {
 
     /// Follows the tokens of the valid pattern `subject` from `root` as far as they are there.
     pub(super) fn fork<'b>(&self, tables: &Tables<'_>, root: u32, subject: &'b [u8]) -> Fork<'b> {
-        let mut fork = Fork { node: root, missing: Some(subject) };
-        while let Some(rest) = fork.missing {
-            let (token, after) = split_token(rest);
-            let Some(child) = self.child(tables, fork.node, token) else { break };
-            fork = Fork { node: child, missing: after };
+        let mut fork = Fork { node: root, split: None, missing: Some(subject) };
+        while let Some(rest) = fork.missing.filter(|_| fork.split.is_none()) {
+            let Some(child) = self.child(tables, fork.node, token_at(rest, 0)) else { break };
+            let Some(node) = at(tables.nodes, child) else { break };
+            let len = shared(node.label.parts(tables.chunks), rest);
+            let split = (len < node.label.len()).then_some(len);
+            fork = Fork { node: child, split, missing: rest.get(len + 1..) };
         }
         fork
     }
@@ -132,53 +185,154 @@ impl Trie {
         chunk_pool: &mut Pool,
         fork: &Fork<'_>,
     ) -> Option<u32> {
-        let mut parent = fork.node;
-        for token in fork.tokens() {
-            let literal = !matches!(token, b"*" | b">");
-            let text = if literal { Text::store(token, tables.chunks, chunk_pool)? } else { Text::EMPTY };
-            let child = self.node(tables, parent, text)?;
-            let above = at_mut(tables.nodes, parent)?;
-            match token {
-                b"*" => above.star = child,
-                b">" => above.tail = child,
-                _ => above.literals += 1,
-            }
-            if literal {
+        let mut parent = match fork.split {
+            Some(len) => self.split(tables, chunk_pool, fork.node, len)?,
+            None => fork.node,
+        };
+        for label in fork.labels() {
+            let child = self.node(tables)?;
+            self.hang(tables, chunk_pool, parent, child, label)?;
+            parent = child;
+        }
+        Some(parent)
+    }
+
+    /// Puts a new node above `node`, with the first `len` bytes of its label. `node` stays what its subscriptions and its
+    /// children know.
+    fn split(
+        &mut self,
+        tables: &mut Tables<'_>,
+        chunk_pool: &mut Pool,
+        node: u32,
+        len: usize,
+    ) -> Option<u32> {
+        let &Node { parent, label, .. } = at(tables.nodes, node)?;
+        let mut copy = [0; LABEL];
+        for (to, from) in copy.iter_mut().zip(label.parts(tables.chunks).flatten()) {
+            *to = *from;
+        }
+        let whole = copy.get(..label.len())?;
+        self.unhang(tables, chunk_pool, node)?;
+        let above = self.node(tables)?;
+        self.hang(tables, chunk_pool, parent, above, whole.get(..len)?)?;
+        self.hang(tables, chunk_pool, above, node, whole.get(len + 1..)?)?;
+        Some(above)
+    }
+
+    fn hang(
+        &mut self,
+        tables: &mut Tables<'_>,
+        chunk_pool: &mut Pool,
+        parent: u32,
+        child: u32,
+        label: &[u8],
+    ) -> Option<()> {
+        let text = Text::store(label, tables.chunks, chunk_pool)?;
+        let dots = label.iter().filter(|byte| **byte == b'.').count();
+        let node = at_mut(tables.nodes, child)?;
+        (node.parent, node.label, node.tokens) = (parent, text, dots as u8 + 1);
+        let above = at_mut(tables.nodes, parent)?;
+        match token_at(label, 0) {
+            b"*" => above.star = child,
+            b">" => above.tail = child,
+            token => {
+                above.literals += 1;
                 self.buckets.insert(tables.nodes, child, hash(self.seed, parent, token));
             }
-            parent = child;
+        }
+        Some(())
+    }
+
+    /// Takes `node` from its parent, which is answered; `None` if it has none.
+    fn unhang(&mut self, tables: &mut Tables<'_>, chunk_pool: &mut Pool, node: u32) -> Option<u32> {
+        let slot = at_mut(tables.nodes, node)?;
+        let parent = slot.parent;
+        if parent == NONE {
+            return None;
+        }
+        slot.label.release(tables.chunks, chunk_pool);
+        let above = at_mut(tables.nodes, parent)?;
+        if above.star == node {
+            above.star = NONE;
+        } else if above.tail == node {
+            above.tail = NONE;
+        } else {
+            above.literals = above.literals.saturating_sub(1);
+            self.buckets.remove(tables.nodes, node);
         }
         Some(parent)
     }
 
     /// Frees `node` and those above it that nothing hangs from any more.
     pub(super) fn prune(&mut self, tables: &mut Tables<'_>, chunk_pool: &mut Pool, mut node: u32) {
-        while let Some(&Node { parent, mut token, .. }) = at(tables.nodes, node).filter(|node| node.is_bare())
-        {
-            let Some(above) = at_mut(tables.nodes, parent) else { return };
-            if above.star == node {
-                above.star = NONE;
-            } else if above.tail == node {
-                above.tail = NONE;
-            } else {
-                above.literals = above.literals.saturating_sub(1);
-                self.buckets.remove(tables.nodes, node);
-                token.release(tables.chunks, chunk_pool);
-            }
+        while at(tables.nodes, node).is_some_and(Node::is_bare) {
+            let Some(parent) = self.unhang(tables, chunk_pool, node) else { return };
             self.pool.give(tables.nodes, node);
             node = parent;
         }
     }
 }
 
-fn split_token(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match subject.iter().position(|&byte| byte == b'.') {
-        Some(dot) => {
-            let (token, rest) = subject.split_at_checked(dot).unwrap_or((subject, b""));
-            (token, rest.get(1..))
+/// The token of `subject` that begins at `from`.
+fn token_at(subject: &[u8], from: usize) -> &[u8] {
+    let rest = subject.get(from..).unwrap_or_default();
+    rest.split(|byte| *byte == b'.').next().unwrap_or_default()
+}
+
+/// Whether a token ends before `rest`.
+fn is_at_end(rest: &[u8]) -> bool {
+    matches!(rest.first(), None | Some(b'.'))
+}
+
+/// How many bytes of whole tokens both begin with.
+fn shared(label: Parts<'_>, subject: &[u8]) -> usize {
+    let (mut len, mut whole) = (0, 0);
+    for byte in label.flatten() {
+        let rest = subject.get(len..).unwrap_or_default();
+        if *byte == b'.' && is_at_end(rest) {
+            whole = len;
         }
-        None => (subject, None),
+        if rest.first() != Some(byte) {
+            return whole;
+        }
+        len += 1;
     }
+    if is_at_end(subject.get(len..).unwrap_or_default()) { len } else { whole }
+}
+
+/// How far the literal tokens of a subject go along a label.
+enum Along {
+    /// So many bytes are what the label stands for.
+    To(usize),
+    /// The label ends with `>`: all of the subject is.
+    All,
+}
+
+/// Follows a label from the beginning of `subject`, which has no empty tokens; `None` if they part.
+fn along(label: Parts<'_>, subject: &[u8]) -> Option<Along> {
+    let mut len = 0;
+    let mut label = label.flatten().peekable();
+    let mut begins = true;
+    while let Some(byte) = label.next() {
+        if begins && matches!(byte, b'*' | b'>') && matches!(label.peek(), None | Some(b'.')) {
+            let token = token_at(subject, len);
+            if token.is_empty() {
+                return None;
+            }
+            if *byte == b'>' {
+                return Some(Along::All);
+            }
+            len += token.len();
+            begins = false;
+            continue;
+        }
+        if subject.get(len) != Some(byte) {
+            return None;
+        }
+        len += 1;
+        begins = *byte == b'.';
+    }
+    is_at_end(subject.get(len..).unwrap_or_default()).then_some(Along::To(len))
 }
 
 /// Walks all nodes whose pattern matches a subject, without recursion and without a stack: the way back is
@@ -238,17 +392,18 @@ impl Walk {
                 }
                 Stage::Literal => {
                     self.stage = Stage::Star;
-                    if node.literals > 0 {
-                        let token = token_at(subject, self.from);
-                        if let Some(child) = trie.literal(tables, self.node, token) {
-                            self.descend(child, token.len());
-                        }
+                    if node.literals > 0
+                        && let Some(child) = trie.literal(tables, self.node, token_at(subject, self.from))
+                        && self.descend(tables, child, subject)
+                    {
+                        return Some(child);
                     }
                 }
                 Stage::Star => {
                     self.stage = Stage::Leave;
-                    if node.star != NONE {
-                        self.descend(node.star, token_at(subject, self.from).len());
+                    let star = node.star;
+                    if star != NONE && self.descend(tables, star, subject) {
+                        return Some(star);
                     }
                 }
                 Stage::Leave => {
@@ -259,22 +414,28 @@ impl Walk {
                     // After a literal child its sibling `*` has its turn; after that there is none.
                     self.stage = if above.star == self.node { Stage::Leave } else { Stage::Star };
                     self.node = node.parent;
-                    let token = subject.get(..self.from.saturating_sub(1)).unwrap_or_default();
-                    self.from = token.iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
+                    for _ in 0..node.tokens {
+                        let before = subject.get(..self.from.saturating_sub(1)).unwrap_or_default();
+                        self.from = before.iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
+                    }
                 }
                 Stage::Done => return None,
             }
         }
     }
 
-    fn descend(&mut self, child: u32, token_len: usize) {
-        self.node = child;
-        self.from += token_len + 1;
-        self.stage = Stage::Enter;
+    /// Goes down to `child` if the subject goes on as its label; answers whether `child` stands for all of it.
+    fn descend(&mut self, tables: &Tables<'_>, child: u32, subject: &[u8]) -> bool {
+        let Some(node) = at(tables.nodes, child) else { return false };
+        match along(node.label.parts(tables.chunks), subject.get(self.from..).unwrap_or_default()) {
+            None => false,
+            Some(Along::All) => true,
+            Some(Along::To(len)) => {
+                self.node = child;
+                self.from += len + 1;
+                self.stage = Stage::Enter;
+                false
+            }
+        }
     }
-}
-
-fn token_at(subject: &[u8], from: usize) -> &[u8] {
-    let rest = subject.get(from..).unwrap_or_default();
-    split_token(rest).0
 }

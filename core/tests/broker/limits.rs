@@ -220,7 +220,7 @@ fn nobody_on_this_machine_is_asked_unless_the_interval_is_set() {
     assert_eq!(bench.got(client), "-ERR 'Stale Connection'\n<Stale Connection>");
 }
 
-type Small = Arrays<128, 64, 8, 64, 8>;
+type Small = Arrays<112, 64, 8, 64, 8>;
 
 /// As a firmware has it: in static memory, initialised by the compiler.
 static SMALL: std::sync::Mutex<lunix_core::broker::Broker<Small>> =

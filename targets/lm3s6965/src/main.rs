@@ -21,7 +21,7 @@ use ring::Ring;
 const CLIENTS: usize = 8;
 const SUBSCRIPTIONS: usize = 64;
 const PAYLOAD: usize = 512;
-type Memory = Arrays<128, SUBSCRIPTIONS, 8, 64, CLIENTS>;
+type Memory = Arrays<112, SUBSCRIPTIONS, 8, 64, CLIENTS>;
 
 /// Broker, rings, and the one buffer that all connections are read into.
 struct Server {
