@@ -264,7 +264,7 @@ impl Server {
         let why = why.as_deref().unwrap_or("Client Closed");
         self.monitor.closed(&mut self.broker, client, connection.about.take(), why, reactor.now());
         let announced = connection.is_announced;
-        drop(connection);
+        connection.discard(&mut self.wires.pool);
         self.wires.door.closed(client, &mut self.broker.memory_mut().users);
         self.drive(reactor.now(), Input::Closed { client });
         if let Some(account) = account.filter(|_| announced) {

@@ -170,6 +170,11 @@ impl Connection {
         self.output.put(pool, rest);
     }
 
+    /// Closes it. What waits is lost; the buffer it is in is not.
+    pub(super) fn discard(mut self, pool: &mut Pool) {
+        self.output.release(pool);
+    }
+
     /// Writes what waits. `Ok(true)` if all of it is written; its buffer is then in `pool`.
     ///
     /// # Errors

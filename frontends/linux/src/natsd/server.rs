@@ -20,6 +20,7 @@ use super::reload::Source;
 use super::system::System;
 use super::wires::Wires;
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
+use crate::sys::pages::give_back;
 use crate::sys::signals::Signals;
 
 /// What the server's sources are.
@@ -203,6 +204,7 @@ impl App for Server {
             if !std::mem::replace(&mut self.trim.busy, false) {
                 self.wires.pool = Pool::default();
                 self.shared = Vec::new();
+                give_back();
             }
         }
     }

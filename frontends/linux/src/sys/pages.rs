@@ -1,5 +1,7 @@
 //! Memory straight from the kernel, to which it goes back whole: what an allocator does with long blocks of short life
-//! differs from libc to libc, and what lies between them keeps them.
+//! differs from libc to libc, and what lies between them keeps them. And what the allocator keeps all the same.
+
+#![allow(unsafe_code, reason = "mmap, munmap, malloc_trim")]
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
@@ -49,6 +51,15 @@ impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: nobody else has the mapping, which is as long as it was made.
         let _ = unsafe { munmap(self.0.as_ptr().cast(), self.0.len()) };
+    }
+}
+
+/// Has the allocator give the kernel what it keeps. musl's does so by itself.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks, and moves nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
