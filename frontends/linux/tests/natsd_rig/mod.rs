@@ -3,6 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
 
+pub mod credentials;
+pub mod realm;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::TcpStream;
