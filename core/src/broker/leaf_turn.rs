@@ -107,7 +107,13 @@ impl<'t, M: Memory> Turn<'t, M> {
     fn leaf_operate(&mut self, client: ClientId, leaf: u32, joined: bool, op: Op<'t>) {
         match op {
             Op::Info(json) => self.told = Some((client, Told::Info(json))),
-            Op::Connect(json) if !joined => self.told = Some((client, Told::Connect(json))),
+            Op::Connect(json) if !joined => {
+                // What follows waits until it is known who this is.
+                if let Some(slot) = at_mut(self.broker.memory.tables().clients, client.index()) {
+                    slot.admission = Admission::Asked;
+                }
+                self.told = Some((client, Told::Connect(json)));
+            }
             Op::Err(text) => {
                 self.told = Some((client, Told::Error(text)));
                 self.close(client, Reason::ClientError);

@@ -376,16 +376,16 @@ impl<'t, M: Memory> Turn<'t, M> {
             return;
         };
         slot.heard = self.now;
+        if slot.admission == Admission::Asked {
+            self.progress = Progress::Waits;
+            return;
+        }
         if slot.leaf != NONE {
             let leaf = slot.leaf;
             return self.leaf_received(client, leaf, bytes);
         }
         match slot.admission {
-            Admission::Known => {}
-            Admission::Asked => {
-                self.progress = Progress::Waits;
-                return;
-            }
+            Admission::Known | Admission::Asked => {}
             Admission::Stranger if bytes.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'C')) => {}
             Admission::Stranger => return self.refused(client, Reason::Authentication),
         }

@@ -33,8 +33,12 @@ impl Server {
         self.wires.door.heard_hashes();
         reactor.read_blocked(key);
         while let Some((client, verdict)) = self.wires.door.answer() {
-            self.decide(reactor.now(), client, verdict);
-            self.announce(reactor.now(), client);
+            if self.is_leaf(client) {
+                self.decide_leaf(reactor, client, verdict);
+            } else {
+                self.decide(reactor.now(), client, verdict);
+                self.announce(reactor.now(), client);
+            }
             self.resume(reactor, client);
         }
         self.close_what_ended(reactor);
@@ -76,6 +80,11 @@ impl Server {
             Err(error) => self.wires.log.line(Tag::Error, format_args!("Reload: resolver: {error}")),
             Ok(changes) => {
                 for (client, change) in changes {
+                    if change.is_ok() && self.is_leaf(client) {
+                        // It stays, under rules that may be others.
+                        let _ = self.admit_leaf(reactor, client);
+                        continue;
+                    }
                     let input = match change {
                         Ok(user) => Input::Admitted { client, user },
                         Err(reason) => Input::Refused { client, reason },

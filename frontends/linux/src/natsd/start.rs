@@ -97,7 +97,7 @@ impl Started {
             }
         }
         let mut memory = Growing::default();
-        let door = Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
+        let mut door = Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
         if let Some(complaint) = door.complaint() {
             log.line(Tag::Warn, complaint);
         }
@@ -126,6 +126,7 @@ impl Started {
 
         let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         memory.served.id.clone_from(&identity.id);
+        door.expect_leaves(&settings.leafnodes.users, &mut memory.users);
         let broker = Broker::new(memory, settings.limits, seed);
         let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));
         if let Some((index, address)) = leaf_listener {

@@ -4,7 +4,7 @@ use lunix_core::broker::{Action, ClientId, Control, Delivery, Reason};
 use lunix_proto::json::Str;
 use lunix_proto::nats::Connect;
 
-use super::auth::door::{Door, Verdict};
+use super::auth::door::{Credentials, Door, Verdict};
 use super::connection::Connection;
 use super::identity::Identity;
 use super::leaf::Said;
@@ -87,7 +87,7 @@ impl Wires {
                     .connection(client.index())
                     .and_then(|connection| connection.transport.tls())
                     .and_then(|stream| stream.certificate());
-                let verdict = self.door.ask(client, &connect, certificate);
+                let verdict = self.door.ask(client, &Credentials::of(&connect), certificate);
                 self.verdicts.push((client, verdict));
             }
             Action::Request { client, account, subject, reply, payload } => {

@@ -76,10 +76,11 @@ impl Accounts {
         self.0.get(account.index() as usize).map(|account| account.limits).unwrap_or_default()
     }
 
-    /// Says how many clients an account may have.
-    pub(super) fn limit(&mut self, account: AccountId, most: Option<u32>) {
+    /// Says how many clients an account may have, and how many leaf nodes.
+    pub(super) fn limit(&mut self, account: AccountId, most: Option<u32>, leafnodes: Option<u32>) {
         if let Some(account) = self.0.get_mut(account.index() as usize) {
             account.most = most;
+            account.limits.leafnodes = leafnodes;
         }
     }
 

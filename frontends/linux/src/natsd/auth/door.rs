@@ -8,7 +8,7 @@ use lunix_core::broker::{AccountId, ClientId, Peer, Reason, UserId};
 use lunix_core::time::Instant;
 use lunix_proto::json::Str;
 use lunix_proto::nats::Connect;
-use lunix_proto::nkey::base64;
+use lunix_proto::nkey::{PublicKey, base64};
 
 use super::accounts::Accounts;
 use super::borders::Borders;
@@ -52,14 +52,37 @@ pub(crate) enum How {
     Others,
     /// By the configuration, with credentials or as `no_auth_user`.
     Configured,
+    /// As a leaf node that `leafnodes.authorization` names.
+    Leaf,
+}
+
+/// What somebody shows to be let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials<'c> {
+    pub(crate) user: Str<'c>,
+    pub(crate) pass: Str<'c>,
+    pub(crate) token: Str<'c>,
+    pub(crate) nkey: Str<'c>,
+    pub(crate) sig: Str<'c>,
+    pub(crate) jwt: Str<'c>,
+    /// As what they come.
+    pub(crate) connection: ConnectionTypes,
+}
+
+impl<'c> Credentials<'c> {
+    /// A client's.
+    pub(crate) fn of(connect: &Connect<'c>) -> Self {
+        let Connect { user, pass, auth_token, nkey, sig, jwt, .. } = *connect;
+        Self { user, pass, token: auth_token, nkey, sig, jwt, connection: ConnectionTypes::STANDARD }
+    }
 }
 
 /// A client, from its first moment.
 #[derive(Debug)]
-struct Guest {
+pub(super) struct Guest {
     /// Tells it from the one that had its number before.
     serial: u64,
-    user: Option<(UserId, AccountId, How)>,
+    pub(super) user: Option<(UserId, AccountId, How)>,
     /// What only matters to few.
     more: Option<Box<More>>,
 }
@@ -70,15 +93,17 @@ struct More {
     address: Option<IpAddr>,
     stay: Option<Stay>,
     /// Whom it is when the password that is being hashed is right.
-    hoped: Option<UserId>,
+    hoped: Option<(UserId, How)>,
 }
 
 /// Who may come in.
 #[derive(Debug)]
 pub(crate) struct Door {
     auth: Auth,
-    accounts: Accounts,
+    pub(super) accounts: Accounts,
     known: Known,
+    /// Whom `leafnodes.authorization` names.
+    pub(super) leaves: Vec<(Credential, UserId)>,
     trust: Option<Trust>,
     diagnosis: Option<Diagnosis>,
     hasher: Hasher<(u32, u64)>,
@@ -101,6 +126,7 @@ impl Door {
         Ok(Self {
             known,
             accounts,
+            leaves: Vec::new(),
             trust: Trust::new(&auth.operator)?,
             auth,
             diagnosis: Diagnosis::open().ok(),
@@ -165,12 +191,19 @@ impl Door {
         peer: Peer,
         users: &mut Users,
     ) -> Option<UserId> {
+        self.begin(client, peer, false);
+        let (user, how) = self.without_credentials(socket, peer, users)?;
+        self.seat(client, user, how, users).ok()
+    }
+
+    /// A guest comes, who is nobody yet.
+    pub(super) fn begin(&mut self, client: ClientId, peer: Peer, is_leaf: bool) {
         self.serial += 1;
         let address = match peer {
             Peer::Tcp(address) => Some(address.ip().to_canonical()),
             Peer::Local => None,
         };
-        let needs_nonce = self.trust.is_some() || self.known.has_keys(&self.auth);
+        let needs_nonce = is_leaf || self.trust.is_some() || self.known.has_keys(&self.auth);
         let more = (needs_nonce || self.auth.is_configured())
             .then(|| Box::new(More { nonce: nonce().filter(|_| needs_nonce), address, ..More::default() }));
         let guest = Guest { serial: self.serial, user: None, more };
@@ -181,11 +214,9 @@ impl Door {
         if let Some(place) = self.guests.get_mut(index) {
             *place = Some(guest);
         }
-        let (user, how) = self.without_credentials(socket, peer, users)?;
-        self.seat(client, user, how, users).ok()
     }
 
-    fn without_credentials(
+    pub(super) fn without_credentials(
         &mut self,
         socket: impl AsFd,
         peer: Peer,
@@ -233,12 +264,12 @@ impl Door {
     pub(crate) fn wants_credentials(&self, client: ClientId, connected: bool) -> bool {
         match self.guest(client).and_then(|guest| guest.user) {
             Some((_, _, How::Uid(..) | How::Others)) => false,
-            Some((_, _, How::Configured)) => connected,
+            Some((_, _, How::Configured | How::Leaf)) => connected,
             None => true,
         }
     }
 
-    fn guest(&self, client: ClientId) -> Option<&Guest> {
+    pub(super) fn guest(&self, client: ClientId) -> Option<&Guest> {
         self.guests.get(client.index() as usize)?.as_ref()
     }
 
@@ -246,7 +277,7 @@ impl Door {
     pub(crate) fn ask(
         &mut self,
         client: ClientId,
-        connect: &Connect<'_>,
+        shown: &Credentials<'_>,
         certificate: Option<Certificate>,
     ) -> Verdict {
         let guest = self.guest(client);
@@ -258,58 +289,69 @@ impl Door {
             };
         }
         if self.trust.is_some() {
-            return self.ask_trust(client, connect);
+            return self.ask_trust(client, shown);
         }
-        if !connect.nkey.is_empty() && self.known.has_keys(&self.auth) {
-            return self.ask_key(client, connect);
+        if !shown.nkey.is_empty() && self.known.has_keys(&self.auth) {
+            return self.ask_key(client, shown);
         }
         if let Some(certificate) = certificate.filter(|_| !self.known.named.is_empty()) {
-            return self.ask_certificate(&certificate);
+            return self.ask_certificate(&certificate, shown.connection);
         }
         // Keys and tokens of kinds that are not configured are no credentials.
-        let none = connect.user.is_empty() && connect.pass.is_empty() && connect.auth_token.is_empty();
+        let none = shown.user.is_empty() && shown.pass.is_empty() && shown.token.is_empty();
         if none && let Some((user, _, how)) = guest.and_then(|guest| guest.user) {
             return Verdict::Admit(user, how);
         }
         let named =
-            (!connect.user.is_empty()).then(|| self.known.named.get(&connect.user.to_string())).flatten();
+            (!shown.user.is_empty()).then(|| self.known.named.get(&shown.user.to_string())).flatten();
         let (expected, secret, given) = if let Some((user, at)) = named {
             let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such user") };
-            if !found.connection_types.has(ConnectionTypes::STANDARD) {
+            if !found.connection_types.has(shown.connection) {
                 return Verdict::Refuse("this kind of connection is not for the user");
             }
             match &found.credential {
-                Credential::Password(_, Some(secret)) => (*user, secret, connect.pass),
+                Credential::Password(_, Some(secret)) => (*user, secret, shown.pass),
                 _ => return Verdict::Refuse("the user has no password"),
             }
         } else if let (Some(user), Some(secret)) = (self.known.token, &self.auth.authorization.token) {
-            (user, secret, connect.auth_token)
+            (user, secret, shown.token)
         } else if let (Some(user), Some((name, secret))) =
             (self.known.single, &self.auth.authorization.single)
         {
-            if !connect.user.eq_str(name) {
+            if !shown.user.eq_str(name) {
                 return Verdict::Refuse("no such user");
             }
             match secret {
-                Some(secret) => (user, secret, connect.pass),
-                None if connect.pass.is_empty() => return Verdict::Admit(user, How::Configured),
+                Some(secret) => (user, secret, shown.pass),
+                None if shown.pass.is_empty() => return Verdict::Admit(user, How::Configured),
                 None => return Verdict::Refuse("the user has no password"),
             }
         } else {
             return Verdict::Refuse("no such user, or no credentials");
         };
+        let secret = secret.clone();
+        self.check_secret(client, &secret, given, expected, How::Configured)
+    }
+
+    /// Whoever knows the secret is `user`.
+    pub(super) fn check_secret(
+        &mut self,
+        client: ClientId,
+        secret: &Secret,
+        given: Str<'_>,
+        user: UserId,
+        how: How,
+    ) -> Verdict {
         let given = given.to_string();
         match secret {
-            Secret::Plain(plain) if same(plain.as_bytes(), given.as_bytes()) => {
-                Verdict::Admit(expected, How::Configured)
-            }
+            Secret::Plain(plain) if same(plain.as_bytes(), given.as_bytes()) => Verdict::Admit(user, how),
             Secret::Plain(_) => Verdict::Refuse("a wrong password"),
-            &Secret::Bcrypt(hash) => self.hash(client, expected, hash, &given),
+            &Secret::Bcrypt(hash) => self.hash(client, (user, how), hash, &given),
         }
     }
 
     /// Who has a certificate needs no password: one of its names is a user's, or its subject is.
-    fn ask_certificate(&self, certificate: &Certificate) -> Verdict {
+    fn ask_certificate(&self, certificate: &Certificate, connection: ConnectionTypes) -> Verdict {
         let by_name = certificate.names().find_map(|name| self.known.named.get(name));
         let by_subject = || {
             let mut named = self.known.named.iter();
@@ -319,14 +361,12 @@ impl Door {
             return Verdict::Refuse("the certificate is no user's");
         };
         match self.auth.users().nth(*at) {
-            Some(found) if found.connection_types.has(ConnectionTypes::STANDARD) => {
-                Verdict::Admit(*user, How::Configured)
-            }
+            Some(found) if found.connection_types.has(connection) => Verdict::Admit(*user, How::Configured),
             _ => Verdict::Refuse("this kind of connection is not for the user"),
         }
     }
 
-    fn hash(&mut self, client: ClientId, hoped: UserId, hash: Bcrypt, given: &str) -> Verdict {
+    fn hash(&mut self, client: ClientId, hoped: (UserId, How), hash: Bcrypt, given: &str) -> Verdict {
         let Some(Some(guest)) = self.guests.get_mut(client.index() as usize) else {
             return Verdict::Refuse("it is gone");
         };
@@ -349,7 +389,7 @@ impl Door {
             }
             let hoped = guest.more.as_mut().and_then(|more| more.hoped.take());
             let verdict = match hoped {
-                Some(user) if good => Verdict::Admit(user, How::Configured),
+                Some((user, how)) if good => Verdict::Admit(user, how),
                 _ => Verdict::Refuse("a wrong password"),
             };
             return Some((ClientId::new(client), verdict));
@@ -361,40 +401,52 @@ impl Door {
         self.hasher.heard();
     }
 
-    fn ask_key(&self, client: ClientId, connect: &Connect<'_>) -> Verdict {
-        let Some((user, at)) = self.known.named.get(&connect.nkey.to_string()) else {
+    fn ask_key(&self, client: ClientId, shown: &Credentials<'_>) -> Verdict {
+        let Some((user, at)) = self.known.named.get(&shown.nkey.to_string()) else {
             return Verdict::Refuse("no such key");
         };
         let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such key") };
         let Credential::Key(key) = found.credential else { return Verdict::Refuse("no such key") };
-        if !found.connection_types.has(ConnectionTypes::STANDARD) {
+        if !found.connection_types.has(shown.connection) {
             return Verdict::Refuse("this kind of connection is not for the user");
         }
+        self.check_key(client, &key, shown, *user, How::Configured)
+    }
+
+    /// Whoever has signed the nonce with the key is `user`.
+    pub(super) fn check_key(
+        &self,
+        client: ClientId,
+        key: &PublicKey,
+        shown: &Credentials<'_>,
+        user: UserId,
+        how: How,
+    ) -> Verdict {
         let nonce = self.nonce(client);
         let signed = !nonce.is_empty()
-            && signature(connect.sig).is_some_and(|sig| token::verify(&key, nonce.as_bytes(), &sig));
+            && signature(shown.sig).is_some_and(|sig| token::verify(key, nonce.as_bytes(), &sig));
         if signed {
-            Verdict::Admit(*user, How::Configured)
+            Verdict::Admit(user, how)
         } else {
             Verdict::Refuse("the nonce is not signed, or not by the user")
         }
     }
 
-    fn ask_trust(&mut self, client: ClientId, connect: &Connect<'_>) -> Verdict {
-        if connect.jwt.is_empty() {
+    fn ask_trust(&mut self, client: ClientId, asking: &Credentials<'_>) -> Verdict {
+        if asking.jwt.is_empty() {
             return Verdict::Refuse("no token");
         }
         let more = self.guest(client).and_then(|guest| guest.more.as_ref());
         let address = more.and_then(|more| more.address);
         let nonce = more.and_then(|more| more.nonce).unwrap_or_default();
         let Some(trust) = &mut self.trust else { return Verdict::Refuse("nobody is trusted") };
-        let text = connect.jwt.to_string();
+        let text = asking.jwt.to_string();
         let shown = Shown {
             token: &text,
-            signature: signature(connect.sig),
+            signature: signature(asking.sig),
             nonce: &nonce,
             address,
-            connection: ConnectionTypes::STANDARD,
+            connection: asking.connection,
         };
         match trust.bearer(&shown) {
             Ok(bearer) => Verdict::Bearer(Box::new(bearer)),
@@ -419,8 +471,8 @@ impl Door {
                 self.redraw(users);
                 let trust = self.trust.as_mut()?;
                 let account = self.accounts.of_key(&stay.account, trust.system());
-                let most = trust.connections(&stay.account);
-                self.accounts.limit(account, most);
+                let (most, leafnodes) = trust.connections(&stay.account);
+                self.accounts.limit(account, most, leafnodes);
                 let expires = rest.map(|rest| now + rest);
                 let name = if name.is_empty() { stay.user.to_string() } else { name };
                 let user =
@@ -447,7 +499,7 @@ impl Door {
         }
     }
 
-    fn seat(
+    pub(super) fn seat(
         &mut self,
         client: ClientId,
         user: UserId,
@@ -518,6 +570,9 @@ impl Door {
         for index in 0..self.guests.len() {
             let client = ClientId::new(u32::try_from(index).unwrap_or(u32::MAX));
             let Some((user, _, how)) = self.guest(client).and_then(|guest| guest.user) else { continue };
+            if how == How::Leaf {
+                continue;
+            }
             let stay = self.guest(client).and_then(|guest| guest.more.as_ref()?.stay);
             let found = match (how, stay, &mut self.trust) {
                 (_, Some(stay), Some(trust)) => {
@@ -529,7 +584,7 @@ impl Door {
                 (_, Some(_), None) => None,
                 (How::Uid(uid, _), None, _) => self.again_by_uid(uid, users),
                 (How::Others, None, _) => self.known.others.map(|user| (user, how)),
-                (How::Configured, None, _) => {
+                (How::Configured | How::Leaf, None, _) => {
                     old_known.same_in(user, &old_auth, &self.known, &self.auth).map(|user| (user, how))
                 }
             };

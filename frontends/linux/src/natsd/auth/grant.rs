@@ -88,6 +88,8 @@ impl ConnectionTypes {
     pub(crate) const NONE: Self = Self(0);
     /// Clients.
     pub(crate) const STANDARD: Self = Self(1);
+    /// Leaf nodes.
+    pub(crate) const LEAFNODE: Self = Self(1 << 2);
 
     /// The kind with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {

@@ -7,6 +7,7 @@ pub(crate) mod grant;
 mod hasher;
 mod identity;
 mod known;
+pub(super) mod leaf;
 pub(super) mod names;
 mod operator;
 mod resolver;

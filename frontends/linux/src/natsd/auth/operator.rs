@@ -171,11 +171,12 @@ impl Trust {
         sheets(&mut self.accounts, number)
     }
 
-    /// How many clients an account may have at the same time.
-    pub(super) fn connections(&mut self, account: &PublicKey) -> Option<u32> {
-        let signed = self.accounts.find(account)?;
-        let Body::Account(account) = signed.claims()?.body else { return None };
-        u32::try_from(account.limits.connections).ok()
+    /// How many clients, and how many leaf nodes, an account may have at the same time.
+    pub(super) fn connections(&mut self, account: &PublicKey) -> (Option<u32>, Option<u32>) {
+        let claims = self.accounts.find(account).and_then(Signed::claims);
+        let Some(Body::Account(account)) = claims.map(|claims| claims.body) else { return (None, None) };
+        let limit = |limit: i64| u32::try_from(limit).ok();
+        (limit(account.limits.connections), limit(account.limits.leafnodes))
     }
 }
 

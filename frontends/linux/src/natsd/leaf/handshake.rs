@@ -3,12 +3,14 @@
 use lunix_core::broker::{ClientId, Input, LeafTerms, Reason};
 use lunix_core::time::Duration;
 use lunix_proto::json::Str;
-use lunix_proto::nats::leaf::{self, Connect, Info};
+use lunix_proto::nats::leaf::{self, Connect, Info, Rules as Given};
 use lunix_proto::nats::{Urls, encode};
 
 use super::rules::{Rulebook, Rules, listed};
 use super::sign::sign;
 use crate::credentials::Signed;
+use crate::natsd::auth::door::{CROWDED, Credentials, Verdict};
+use crate::natsd::auth::grant::ConnectionTypes;
 use crate::natsd::identity::LEVEL;
 use crate::natsd::log::Tag;
 use crate::natsd::server::{Server, Token};
@@ -25,6 +27,15 @@ pub(super) struct Link {
     name: String,
     cluster: String,
     headers: bool,
+    /// How a leaf node wishes to join, until it is known who it is.
+    wish: Option<Wish>,
+}
+
+#[derive(Debug)]
+struct Wish {
+    deny: Vec<String>,
+    is_hub: bool,
+    isolated: bool,
 }
 
 #[derive(Debug)]
@@ -32,7 +43,7 @@ enum Kind {
     /// With a hub, which may have said its first `INFO`.
     Hub { remote: usize, greeted: bool },
     /// With a leaf node.
-    Leaf { nonce: String, ours: bool },
+    Leaf,
 }
 
 impl Link {
@@ -40,12 +51,12 @@ impl Link {
         Self::new(Kind::Hub { remote, greeted: false })
     }
 
-    pub(super) fn leaf(nonce: String, ours: bool) -> Self {
-        Self::new(Kind::Leaf { nonce, ours })
+    pub(super) fn leaf() -> Self {
+        Self::new(Kind::Leaf)
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, rules: None, name: String::new(), cluster: String::new(), headers: false }
+        Self { kind, rules: None, name: String::new(), cluster: String::new(), headers: false, wish: None }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -56,15 +67,13 @@ impl Link {
     pub(super) fn remote(&self) -> Option<usize> {
         match self.kind {
             Kind::Hub { remote, .. } => Some(remote),
-            Kind::Leaf { .. } => None,
+            Kind::Leaf => None,
         }
     }
 }
 
 /// After what will go wrong again, if nobody does anything about it.
 const PENALTY: Duration = Duration::from_secs(30);
-/// The account of leaf nodes that are let in without credentials.
-const ACCOUNT: &str = "$G";
 
 impl Server {
     /// A hub, or a leaf node, said `INFO`.
@@ -158,20 +167,20 @@ impl Server {
 
     /// Tells a leaf node who we are.
     pub(super) fn greet_leaf(&mut self, client: ClientId) {
-        let Some(Kind::Leaf { nonce, .. }) = self.leaves.links.get(&client.index()).map(|link| &link.kind)
-        else {
-            return;
-        };
-        let nonce = nonce.clone();
-        self.say_info(client, &nonce, None);
+        self.say_info(client, None);
     }
 
-    fn say_info(&mut self, client: ClientId, nonce: &str, joined: Option<&str>) {
+    fn say_info(&mut self, client: ClientId, joined: Option<(&str, &Rules)>) {
         let Some(number) = self.broker.client(client).map(|status| status.number) else { return };
         let identity = &self.wires.identity;
         let (id, name) = (identity.id.clone(), identity.name.clone());
         let address = self.leaves.listener.as_ref().map(|(_, address)| address.clone()).unwrap_or_default();
         let urls = [address.as_str()];
+        let nonce = if joined.is_none() { self.wires.door.nonce(client).to_owned() } else { String::new() };
+        let [import, export] = match joined {
+            Some((_, rules)) => [rules.send.lists(), rules.take.lists()],
+            None => Default::default(),
+        };
         let (host, port) = address.rsplit_once(':').unwrap_or((&address, ""));
         let info = Info {
             server_id: Str::new(&id),
@@ -186,11 +195,13 @@ impl Server {
             auth_required: true,
             tls_required: self.leaves.acceptor.is_some(),
             tls_verify: self.leaves.settings.tls.as_ref().is_some_and(|tls| tls.verify),
-            nonce: Str::new(nonce),
+            nonce: Str::new(&nonce),
             leafnode_urls: Urls::new(&urls),
             info_on_connect: true,
             connect_info: joined.is_some(),
-            remote_account: Str::new(joined.unwrap_or_default()),
+            remote_account: Str::new(joined.map(|(account, _)| account).unwrap_or_default()),
+            import: given(&import),
+            export: given(&export),
             ..Info::default()
         };
         self.wires.queue(client, 512, |out| leaf::info(out, &info).map_err(|full| full.needed));
@@ -199,7 +210,9 @@ impl Server {
     /// A leaf node said `CONNECT`.
     pub(super) fn leaf_said(&mut self, reactor: &mut Reactor<Token>, client: ClientId, json: &[u8]) {
         let Some(link) = self.leaves.links.get_mut(&client.index()) else { return };
-        let Kind::Leaf { ours, .. } = link.kind else { return };
+        if link.remote().is_some() {
+            return;
+        }
         let connect = match Connect::parse(json) {
             Ok(connect) => connect,
             Err(error) => return self.part(reactor, client, &format!("CONNECT: {error}")),
@@ -207,7 +220,12 @@ impl Server {
         link.name = connect.name.chars().collect();
         link.cluster = connect.cluster.chars().collect();
         link.headers = connect.headers;
-        let (name, cluster) = (link.name.clone(), link.cluster.clone());
+        link.wish = Some(Wish {
+            deny: listed(connect.deny_pub),
+            is_hub: connect.is_hub,
+            isolated: connect.isolate,
+        });
+        let cluster = &link.cluster;
         let refusal = if !connect.lang.is_empty() {
             Some("attempted to connect to leaf node port")
         } else if cluster.contains(' ') {
@@ -222,41 +240,81 @@ impl Server {
                 .queue(client, 128, |out| encode::err(out, text.as_bytes()).map_err(|full| full.needed));
             return self.part(reactor, client, text);
         }
-        let Some(account) = self.admits(&connect, ours).map(str::to_owned) else {
-            let reason = Reason::Authentication;
-            self.wires.log.line(Tag::Error, format_args!("Leafnode {name:?}: Authentication Failure"));
-            self.drive(reactor.now(), Input::Refused { client, reason });
-            return self.close_what_ended(reactor);
-        };
-        let number = self.wires.door.account(&account);
-        let twin = self.leaves.links.iter().find(|(index, link)| {
-            **index != client.index()
-                && link.rules.as_ref().is_some_and(|rules| rules.account == number)
-                && link.remote().is_none()
-                && link.name == name
-                && link.cluster == cluster
-        });
-        if let Some(twin) = twin.map(|(index, _)| ClientId::new(*index)) {
-            self.part(reactor, twin, "it has connected again");
-        }
-        let mut rules = Rules::of(number);
-        rules.send.deny(listed(connect.deny_pub).iter().map(String::as_str));
-        self.say_info(client, "", Some(&account));
-        self.join(reactor, client, rules, connect.is_hub, connect.isolate);
+        let certificate = self
+            .wires
+            .connection(client.index())
+            .and_then(|connection| connection.transport.tls())
+            .and_then(|stream| stream.certificate());
+        let Connect { user, pass, auth_token: token, nkey, sig, jwt, .. } = connect;
+        let connection = ConnectionTypes::LEAFNODE;
+        let shown = Credentials { user, pass, token, nkey, sig, jwt, connection };
+        let verdict = self.wires.door.ask_leaf(client, &shown, certificate);
+        self.decide_leaf(reactor, client, verdict);
     }
 
-    /// The account that a leaf node's credentials are good for. Without any to compare them to, only who may do everything may
-    /// join: root and our own user, on this machine.
-    fn admits(&self, connect: &Connect<'_>, ours: bool) -> Option<&str> {
-        let users = &self.leaves.settings.users;
-        if users.is_empty() {
-            return ours.then_some(ACCOUNT);
+    /// Lets a leaf node join as whom it has turned out to be, unless that is not known yet.
+    pub(in crate::natsd) fn decide_leaf(
+        &mut self,
+        reactor: &mut Reactor<Token>,
+        client: ClientId,
+        verdict: Verdict,
+    ) {
+        let users = &mut self.broker.memory_mut().users;
+        let (why, reason) = match self.wires.door.settle(reactor.now(), client, verdict, users) {
+            None => return,
+            Some(Ok(_)) => match self.admit_leaf(reactor, client) {
+                Ok(()) => return,
+                Err(why) => (why, Reason::AccountConnections),
+            },
+            Some(Err(CROWDED)) => (CROWDED, Reason::AccountConnections),
+            Some(Err(why)) => (why, Reason::Authentication),
+        };
+        let name = self.leaves.name_of(client);
+        self.wires.log.line(Tag::Error, format_args!("Leafnode {name:?}: authentication error: {why}"));
+        self.drive(reactor.now(), Input::Refused { client, reason });
+        self.close_what_ended(reactor);
+    }
+
+    /// A leaf node whose user the door knows joins, under the rules of that user.
+    pub(in crate::natsd) fn admit_leaf(
+        &mut self,
+        reactor: &mut Reactor<Token>,
+        client: ClientId,
+    ) -> Result<(), &'static str> {
+        let user = self.wires.door.leaf_user(client);
+        let user = user.and_then(|user| self.broker.memory_mut().users.find(user));
+        let Some(mut rules) = user.map(Rules::of_user) else { return Ok(()) };
+        let number = rules.account;
+        let Some(link) = self.leaves.links.get(&client.index()) else { return Ok(()) };
+        let Some(Wish { deny, is_hub, isolated }) = &link.wish else { return Ok(()) };
+        let (is_hub, isolated) = (*is_hub, *isolated);
+        let others = || {
+            let links = self.leaves.links.iter().filter(|(index, _)| **index != client.index());
+            let joined = |link: &Link| {
+                link.remote().is_none() && link.rules.as_ref().is_some_and(|rules| rules.account == number)
+            };
+            links.filter(move |(_, other)| joined(other))
+        };
+        let twin = others().find(|(_, other)| other.name == link.name && other.cluster == link.cluster);
+        let twin = twin.map(|(index, _)| ClientId::new(*index));
+        let most = self.wires.door.most_leaves(number);
+        if most.is_some_and(|most| others().count() - usize::from(twin.is_some()) >= most as usize) {
+            return Err("the account has too many leaf nodes");
         }
-        let found = users.iter().find(|user| match &user.name {
-            Some(name) => connect.user.eq_str(name) && same(connect.pass, &user.password),
-            None => same(connect.auth_token, &user.password),
-        });
-        found.map(|user| user.account.as_str())
+        let account = self.wires.door.account_name(number).to_owned();
+        let given = rules.clone();
+        rules.send.deny(deny.iter().map(String::as_str));
+        if let Some(twin) = twin {
+            self.part(reactor, twin, "it has connected again");
+        }
+        self.say_info(client, Some((&account, &given)));
+        self.join(reactor, client, rules, is_hub, isolated);
+        Ok(())
+    }
+
+    /// Whether a connection is a leaf node's.
+    pub(in crate::natsd) fn is_leaf(&self, client: ClientId) -> bool {
+        self.leaves.links.get(&client.index()).is_some_and(|link| link.remote().is_none())
     }
 
     fn join(
@@ -321,10 +379,8 @@ impl Server {
     }
 }
 
-/// Whether both are equal, in a time that tells nothing but their lengths.
-fn same(given: Str<'_>, expected: &str) -> bool {
-    let given: String = given.chars().collect();
-    given.len() == expected.len()
-        && given.bytes().zip(expected.bytes()).fold(0, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)))
-            == 0
+/// Rules as `INFO` has them.
+fn given<'a>((allow, deny): &'a (Vec<&'a str>, Vec<&'a str>)) -> Given<'a> {
+    let given = !allow.is_empty() || !deny.is_empty();
+    Given { given, allow: Urls::new(allow), deny: Urls::new(deny) }
 }

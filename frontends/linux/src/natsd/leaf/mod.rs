@@ -8,7 +8,6 @@ mod tls;
 mod wires;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use lunix_core::broker::{ClientId, Input, Peer};
@@ -19,20 +18,12 @@ use super::server::{Server, Token};
 use super::settings::Leafnodes;
 use super::tls::Acceptor;
 use super::transport::Transport;
+use super::wires::Wires;
 use crate::reactor::{Key, Reactor};
-use crate::sys::peer::Diagnosis;
 
 use handshake::Link;
 use remote::Remote;
 pub(super) use rules::Rulebook;
-
-/// Whether the other end belongs to a process of this machine that may do everything: root's, or of our own user.
-fn is_ours(socket: &OwnedFd, peer: Peer) -> bool {
-    let Peer::Tcp(peer) = peer else { return false };
-    let local = rustix::net::getsockname(socket).ok().and_then(|own| SocketAddr::try_from(own).ok());
-    let owner = local.and_then(|own| Diagnosis::open().ok()?.owner(socket, own, peer).ok()?);
-    owner.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
-}
 
 /// What a leaf node said of itself.
 #[derive(Debug)]
@@ -101,19 +92,6 @@ impl Leaves {
         let half = u64::try_from(span.as_micros()).unwrap_or(u64::MAX) / 2;
         Duration::from_micros(half + self.random() % half.max(1))
     }
-
-    /// A nonce that nobody guesses needs more than xorshift.
-    fn nonce() -> String {
-        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let mut bytes = [0; 15];
-        // What cannot be had is a nonce that is not random: it only protects those who sign it.
-        let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-        bytes
-            .iter()
-            .filter_map(|byte| DIGITS.get(usize::from(byte % 64)))
-            .map(|digit| char::from(*digit))
-            .collect()
-    }
 }
 
 impl Server {
@@ -143,15 +121,20 @@ impl Server {
         name: String,
     ) {
         remote::keep_alive(&socket);
-        let link = Link::leaf(Leaves::nonce(), is_ours(&socket, peer));
         let transport = match &self.leaves.acceptor {
             Some(acceptor) => Transport::Tls(Box::new(acceptor.accept(socket, reactor.now()))),
             None => Transport::Plain(socket),
         };
         if let Some(index) = self.place(reactor, transport, name) {
-            self.leaves.links.insert(index, link);
+            self.leaves.links.insert(index, Link::leaf());
+            let client = ClientId::new(index);
+            let Wires { connections, door, .. } = &mut self.wires;
+            if let Some(Some(connection)) = connections.get(index as usize) {
+                let users = &mut self.broker.memory_mut().users;
+                door.leaf_opened(client, &connection.transport, peer, users);
+            }
             self.begin_leaf(reactor, index, peer);
-            self.greet_leaf(ClientId::new(index));
+            self.greet_leaf(client);
             self.greet(reactor, index);
         }
     }

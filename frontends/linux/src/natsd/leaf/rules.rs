@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use lunix_core::broker::{AccountId, ClientId, Permissions, Subjects, User, UserId};
+use lunix_core::time::Instant;
 use lunix_proto::nats::Urls;
+
+use crate::natsd::auth::grant::Rule;
+use crate::natsd::auth::users::Entry;
 
 /// The rules of all leaf nodes, by connection.
 #[derive(Debug, Default)]
@@ -20,6 +24,9 @@ pub(super) struct Rules {
     pub(super) send: Side,
     /// What is taken from it, and asked of it.
     pub(super) take: Side,
+    pub(super) subscriptions: Option<u32>,
+    /// When it has to go.
+    pub(super) expires: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +53,11 @@ impl Side {
         }
     }
 
+    /// What is allowed and denied, as lists.
+    pub(super) fn lists(&self) -> (Vec<&str>, Vec<&str>) {
+        (self.allow.iter().flat_map(|allow| allow.lines()).collect(), self.deny.lines().collect())
+    }
+
     fn subjects(&self) -> Subjects<'_> {
         Subjects { allow: self.allow.as_deref(), deny: &self.deny }
     }
@@ -53,7 +65,29 @@ impl Side {
 
 impl Rules {
     pub(super) fn of(account: AccountId) -> Self {
-        Self { account, send: Side::default(), take: Side::default() }
+        Self { account, send: Side::default(), take: Side::default(), subscriptions: None, expires: None }
+    }
+
+    /// What a leaf node may do that is this user. Patterns that are about queue groups are taken at their strictest: to
+    /// allow them allows nothing, and to deny them denies the subject.
+    pub(super) fn of_user(user: &Entry) -> Self {
+        let side = |rule: &Rule| Side {
+            allow: rule.allow.as_ref().map(|lines| {
+                let plain = lines.lines().filter(|line| !line.contains(' '));
+                plain.fold(String::new(), |all, line| all + line + "\n")
+            }),
+            deny: rule.deny.lines().fold(String::new(), |all, line| {
+                all + line.split(' ').next().unwrap_or_default() + "\n"
+            }),
+        };
+        let Entry { account, permissions, subscriptions, expires, .. } = user;
+        Self {
+            account: *account,
+            send: side(&permissions.subscribe),
+            take: side(&permissions.publish),
+            subscriptions: *subscriptions,
+            expires: *expires,
+        }
     }
 }
 
@@ -81,6 +115,7 @@ impl Rulebook {
         let rules = self.0.get(&user.index().checked_sub(LEAVES)?)?;
         let permissions =
             Permissions { publish: rules.send.subjects(), subscribe: rules.take.subjects(), responses: None };
-        Some(User { permissions, ..User::of(rules.account) })
+        let Rules { account, subscriptions, expires, .. } = *rules;
+        Some(User { permissions, subscriptions, expires, ..User::of(account) })
     }
 }

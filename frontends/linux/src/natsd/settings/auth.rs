@@ -115,7 +115,7 @@ impl Subject for Auth {
 }
 
 /// Tells that something has changed without holding what must not be shown.
-fn fingerprint(value: &impl std::hash::Hash) -> u64 {
+pub(super) fn fingerprint(value: &impl std::hash::Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

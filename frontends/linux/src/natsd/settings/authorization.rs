@@ -103,6 +103,13 @@ pub(super) fn secret(value: &Value) -> Option<Secret> {
     value.parsed("a password, or a whole hash of bcrypt", Secret::parse)
 }
 
+/// What [`user_key`] reads.
+pub(super) const USER_KEY: &str = "the public key of a user, U…";
+
+pub(super) fn user_key(text: &str) -> Option<PublicKey> {
+    PublicKey::parse_as(Kind::User, text).ok()
+}
+
 /// A list of users of one account.
 pub(super) fn users(value: Value, account: Option<usize>, default: Option<&Permissions>) -> Vec<User> {
     value.list().into_iter().filter_map(|value| user(value, account, default)).collect()
@@ -127,8 +134,7 @@ fn user(value: Value, account: Option<usize>, default: Option<&Permissions>) -> 
             if let Some(password) = password {
                 password.note("expected no password beside an nkey");
             }
-            key.parsed("the public key of a user, U…", |text| PublicKey::parse_as(Kind::User, text).ok())
-                .map(Credential::Key)
+            key.parsed(USER_KEY, user_key).map(Credential::Key)
         }
         (None, None) => {
             section.note("expected a user or an nkey");

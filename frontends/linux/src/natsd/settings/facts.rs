@@ -36,6 +36,11 @@ impl Facts {
         self.push(key, format!("{value:?}"), true, true);
     }
 
+    /// What stays as it was at the start, and must not be shown.
+    pub(crate) fn fixed_secret(&mut self, key: &'static str, value: impl fmt::Debug) {
+        self.push(key, format!("{value:?}"), false, true);
+    }
+
     /// What is different in `new`: lines such as `max_payload: 1048576 -> 2097152`, and lines about what cannot change.
     pub(crate) fn changes(&self, new: &Self) -> (Vec<String>, Vec<String>) {
         let (mut live, mut fixed) = (Vec::new(), Vec::new());

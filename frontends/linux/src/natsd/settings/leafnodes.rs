@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use lunix_proto::nkey::{Kind, Seed};
 
+use super::auth::fingerprint;
+use super::authorization::{Credential, USER_KEY, secret, user_key};
 use super::listen::host_port;
 use super::tls::{Side, Tls};
 use super::{Facts, Subject};
@@ -23,7 +25,7 @@ pub struct Leafnodes {
     pub tls: Option<Tls>,
     /// Where they reach it, if that is another address.
     pub advertise: Option<String>,
-    /// Who may join. Without any, root and the server's own user on this machine.
+    /// Who may join. Without any, whoever may connect as a client, with the same credentials.
     pub users: Vec<LeafUser>,
 }
 
@@ -95,20 +97,12 @@ impl fmt::Debug for SeedText {
 }
 
 /// Who may join.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeafUser {
-    /// The name; none for a token.
-    pub name: Option<String>,
-    /// The password or token.
-    pub password: String,
+    /// How they are known.
+    pub(in crate::natsd) credential: Credential,
     /// The account that they are joined to.
     pub account: String,
-}
-
-impl fmt::Debug for LeafUser {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:?}", self.name)
-    }
 }
 
 /// nats-server's default port for leaf nodes.
@@ -174,29 +168,31 @@ impl Subject for Leafnodes {
         facts.fixed("leafnodes.advertise", self.advertise.as_deref().unwrap_or("none"));
         let places: Vec<String> = self.remotes.iter().map(|remote| format!("{remote:?}")).collect();
         facts.fixed("leafnodes.remotes", places.join(" "));
+        facts.fixed_secret("leafnodes.authorization", fingerprint(&self.users));
     }
 }
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// One user, a list of them, or a token.
+/// One user or key, or a list of users.
 fn users(mut section: Section) -> Vec<LeafUser> {
     fn one(section: &mut Section) -> Option<LeafUser> {
         let name = section.text(&["user", "username"]);
-        let password = section.text(&["password", "pass"]);
-        let token = section.text(&["token"]);
+        let password = section.take(&["password", "pass"]);
+        let key = section.take(&["nkey"]);
         let account = section.text(&["account"]).unwrap_or_else(|| GLOBAL.to_owned());
-        section.ignore(&["timeout"]);
-        match (name, password, token) {
-            (Some(name), Some(password), None) => Some(LeafUser { name: Some(name), password, account }),
-            (None, None, Some(password)) => Some(LeafUser { name: None, password, account }),
-            (None, None, None) => None,
+        section.absent(&[("proxy_required", "trusted proxies")]);
+        let credential = match (name, key) {
+            (Some(name), None) => Credential::Password(name, password.as_ref().and_then(secret)),
+            (None, Some(key)) => Credential::Key(key.parsed(USER_KEY, user_key)?),
+            (None, None) if password.is_none() => return None,
             _ => {
-                section.note("expected user and password, or token");
-                None
+                section.note("expected either a user with a password, or an nkey");
+                return None;
             }
-        }
+        };
+        Some(LeafUser { credential, account })
     }
     let mut users: Vec<LeafUser> = one(&mut section).into_iter().collect();
     for value in section.list(&["users"]).unwrap_or_default() {
@@ -205,6 +201,7 @@ fn users(mut section: Section) -> Vec<LeafUser> {
             user.end();
         }
     }
+    section.ignore(&["timeout"]);
     section.end();
     users
 }
