@@ -171,7 +171,7 @@ impl Wishes {
 }
 
 /// nats-server asks a new client soon, to learn the round-trip time.
-const FIRST_PING: Duration = Duration::from_secs(2);
+pub(super) const FIRST_PING: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(120);
 
 impl Client {

@@ -4,7 +4,7 @@ use lunix_proto::nats::{ClientOp, DecodeError, Info, Publish, subject};
 
 use super::admission::{Asking, connect};
 use super::change::Look;
-use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
+use super::client::{Admission, Client, ClientId, FIRST_PING, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
 use super::delivery::Delivery;
 use super::leaf_action::{LeafAction, Told};
@@ -584,7 +584,8 @@ impl<'t, M: Memory> Turn<'t, M> {
             && let Some(interval) = slot.ping_interval(&machine.limits)
         {
             let quiet = slot.heard + interval;
-            if slot.pinged && quiet > self.now {
+            // The first one is to tell how far away the client is, however much it says.
+            if quiet > self.now && (slot.pinged || interval < FIRST_PING) {
                 slot.ping_at = Some(quiet);
             } else if slot.pings_out >= machine.limits.ping_max {
                 self.line(client, Control::Error(ErrorText::Stale));

@@ -172,8 +172,13 @@ impl<M: Memory> Bench<M> {
     /// A leaf node, or a hub, that has joined.
     pub(crate) fn join(&mut self, terms: LeafTerms<'_>) -> ClientId {
         let client = self.open_leaf();
-        self.input(Input::LeafJoined { client, terms });
+        self.joined(client, terms);
         client
+    }
+
+    /// Its handshake is over.
+    pub(crate) fn joined(&mut self, client: ClientId, terms: LeafTerms<'_>) {
+        self.input(Input::LeafJoined { client, terms });
     }
 
     /// A leaf node that has not joined yet.

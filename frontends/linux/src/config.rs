@@ -274,6 +274,11 @@ impl Section {
 }
 
 impl Value {
+    /// A variable stands for it elsewhere.
+    pub fn is_referred_to(&self) -> bool {
+        self.used
+    }
+
     /// The key.
     pub fn key(&self) -> &str {
         &self.key

@@ -59,6 +59,8 @@ pub struct Info<'b> {
     pub connect_info: bool,
     /// The account that the client is in.
     pub remote_account: Str<'b>,
+    /// It is the system account.
+    pub acc_is_sys: bool,
 }
 
 /// A list of addresses, each `host:port`.
@@ -163,5 +165,5 @@ json_object!(
     Info,
     always: server_id server_name version proto host port headers max_payload,
     unless_empty: go client_id client_ip auth_required tls_required tls_available tls_verify nonce connect_urls cluster
-        ldm jetstream connect_info remote_account
+        ldm jetstream connect_info remote_account acc_is_sys
 );

@@ -55,7 +55,7 @@ pub static COMMAND: Command = Command {
                 "tell about the server over HTTP on this port, -1 for any that is free",
                 Hint::None,
             ),
-            valued(&["https_port", "ms"], "PORT", "not in this build", Hint::None),
+            valued(&["https_port", "ms"], "PORT", "monitor over HTTPS on this port", Hint::None),
             valued(&["user"], "USER", "the one user who may connect, with --pass", Hint::None),
             valued(&["pass"], "PASSWORD", "the user's password, plain or as a hash of bcrypt", Hint::None),
             valued(

@@ -103,10 +103,12 @@ impl Started {
         }
 
         let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
-        let monitor = Monitor::new(&settings.monitoring, &settings.listen.host, reactor.now())
+        let (host, tls) = (&settings.listen.host, settings.tls.tls.as_ref());
+        let monitor = Monitor::new(&settings.monitoring, tls, host, reactor.now())
             .map_err(|error| format!("monitoring: {error}"))?;
+        let http = if settings.monitoring.secure { "https" } else { "http" };
         if let Some(address) = monitor.address() {
-            log.line(Tag::Info, format_args!("Starting http monitor on {address}"));
+            log.line(Tag::Info, format_args!("Starting {http} monitor on {address}"));
         }
 
         let mut signs = Vec::new();
@@ -118,7 +120,7 @@ impl Started {
             let url = |address: SocketAddr| format!("{scheme}://{address}");
             let mut services = vec![("nats", listen::reachable(address).into_iter().map(url).collect())];
             if let Some(address) = monitor.address() {
-                let url = |address: SocketAddr| format!("http://{address}");
+                let url = |address: SocketAddr| format!("{http}://{address}");
                 services.push(("monitoring", listen::reachable(address).into_iter().map(url).collect()));
             }
             signs.push(Sign::ports(folder, &program(), &services).map_err(at(folder))?);

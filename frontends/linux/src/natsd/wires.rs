@@ -1,6 +1,6 @@
 //! All connections, and what the broker's actions do to them.
 
-use lunix_core::broker::{Action, ClientId, Control, Delivery, Reason};
+use lunix_core::broker::{AccountId, Action, ClientId, Control, Delivery, Reason};
 use lunix_proto::json::Str;
 use lunix_proto::nats::Connect;
 
@@ -74,6 +74,7 @@ impl Wires {
                     info.auth_required = self.door.wants_credentials(to, welcome.connected);
                     info.nonce = Str::new(self.door.nonce(to));
                     info.remote_account = Str::new(self.door.account_name(welcome.account));
+                    info.acc_is_sys = welcome.connected && welcome.account == AccountId::SYSTEM;
                 }
                 let Some(Some(connection)) = self.connections.get_mut(to.index() as usize) else { return };
                 connection.transport.inform(&mut info);

@@ -150,6 +150,8 @@ pub struct Info<'b> {
     pub connect_info: bool,
     /// The hub's account that the leaf is bound to.
     pub remote_account: Str<'b>,
+    /// It is the hub's system account.
+    pub acc_is_sys: bool,
     /// The compression that the hub offers.
     pub compression: Str<'b>,
     /// What the leaf may subscribe to.
@@ -181,7 +183,7 @@ json_object!(
     Info,
     always: server_id server_name version proto host port headers max_payload,
     unless_empty: client_id client_ip auth_required tls_required tls_verify nonce cluster domain jetstream leafnode_urls
-        info_on_connect connect_info remote_account compression import export
+        info_on_connect connect_info remote_account acc_is_sys compression import export
 );
 
 /// Subjects that are allowed and denied.

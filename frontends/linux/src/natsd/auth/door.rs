@@ -353,10 +353,11 @@ impl Door {
     /// Who has a certificate needs no password: one of its names is a user's, or its subject is.
     fn ask_certificate(&self, certificate: &Certificate, connection: ConnectionTypes) -> Verdict {
         let by_name = certificate.names().find_map(|name| self.known.named.get(name));
-        let by_subject = || {
+        let by = |is: fn(&Certificate, &str) -> bool| {
             let mut named = self.known.named.iter();
-            named.find(|(user, _)| certificate.is_subject(user)).map(|(_, found)| found)
+            named.find(|(user, _)| is(certificate, user)).map(|(_, found)| found)
         };
+        let by_subject = || by(Certificate::is_subject).or_else(|| by(Certificate::is_short_subject));
         let Some((user, at)) = by_name.or_else(by_subject) else {
             return Verdict::Refuse("the certificate is no user's");
         };

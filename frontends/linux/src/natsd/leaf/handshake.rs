@@ -1,6 +1,6 @@
 //! How a leaf node and its hub become known to each other.
 
-use lunix_core::broker::{ClientId, Input, LeafTerms, Reason};
+use lunix_core::broker::{AccountId, ClientId, Input, LeafTerms, Reason};
 use lunix_core::time::Duration;
 use lunix_proto::json::Str;
 use lunix_proto::nats::leaf::{self, Connect, Info, Rules as Given};
@@ -192,6 +192,7 @@ impl Server {
             headers: identity.headers,
             max_payload: identity.max_payload,
             client_id: number,
+            // Who needs no credentials must say CONNECT all the same, and that is what leaf nodes take it for.
             auth_required: true,
             tls_required: self.leaves.acceptor.is_some(),
             tls_verify: self.leaves.settings.tls.as_ref().is_some_and(|tls| tls.verify),
@@ -200,6 +201,7 @@ impl Server {
             info_on_connect: true,
             connect_info: joined.is_some(),
             remote_account: Str::new(joined.map(|(account, _)| account).unwrap_or_default()),
+            acc_is_sys: joined.is_some_and(|(_, rules)| rules.account == AccountId::SYSTEM),
             import: given(&import),
             export: given(&export),
             ..Info::default()
@@ -295,7 +297,8 @@ impl Server {
             };
             links.filter(move |(_, other)| joined(other))
         };
-        let twin = others().find(|(_, other)| other.name == link.name && other.cluster == link.cluster);
+        let same = |other: &Link| other.name == link.name && other.cluster == link.cluster;
+        let twin = others().find(|(_, other)| !link.name.is_empty() && same(other));
         let twin = twin.map(|(index, _)| ClientId::new(*index));
         let most = self.wires.door.most_leaves(number);
         if most.is_some_and(|most| others().count() - usize::from(twin.is_some()) >= most as usize) {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 for a few readers: GET and HEAD, one request after the other.
+//! HTTP/1.1 for a few readers, with TLS or without: GET and HEAD, one request after the other.
 //!
 //! A connection holds at most [`HEAD`] bytes of a request and about [`PIECE`] bytes of an answer: a long report is written
 //! piece by piece, as fast as it is taken. Who is slow to ask or to take loses the connection.
@@ -13,6 +13,8 @@ use lunix_core::time::Instant;
 use rustix::io::Errno;
 
 use super::super::server::Token;
+use super::super::tls::Acceptor;
+use super::super::transport::{Read, Transport};
 use super::super::utc::HttpDate;
 use super::Source;
 use super::json::{State, Text};
@@ -39,6 +41,8 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Door {
     listener: TcpListener,
+    /// The TLS that they speak.
+    acceptor: Option<Acceptor>,
     base: String,
     visits: Vec<Option<Visit>>,
     /// Not after any visit's end.
@@ -48,7 +52,7 @@ pub(super) struct Door {
 /// A reader's connection.
 #[derive(Debug)]
 struct Visit {
-    socket: OwnedFd,
+    transport: Transport,
     key: Key,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -73,8 +77,8 @@ enum Next {
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, base: String) -> Self {
-        Self { listener, base, visits: Vec::new(), deadline: None }
+    pub(super) fn new(listener: TcpListener, acceptor: Option<Acceptor>, base: String) -> Self {
+        Self { listener, acceptor, base, visits: Vec::new(), deadline: None }
     }
 
     pub(super) fn register(&self, reactor: &mut Reactor<Token>) -> io::Result<()> {
@@ -107,19 +111,26 @@ impl Door {
         }
         let index = self.visits.iter().position(Option::is_none).unwrap_or(self.visits.len());
         if index >= VISITS {
+            if self.acceptor.is_some() {
+                return;
+            }
             let _ = socket.write_all(
                 b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             );
             return;
         }
         let socket = OwnedFd::from(socket);
+        let transport = match &self.acceptor {
+            Some(acceptor) => Transport::Tls(Box::new(acceptor.accept(socket, reactor.now()))),
+            None => Transport::Plain(socket),
+        };
         // The index is less than `VISITS`.
-        let Ok(key) = reactor.add(&socket, Token::Monitor(Source::Visit(index as u32)), Ready::READ) else {
+        let Ok(key) = reactor.add(&transport, Token::Monitor(Source::Visit(index as u32)), Ready::READ) else {
             return;
         };
         let until = reactor.now() + PATIENCE;
         let visit = Visit {
-            socket,
+            transport,
             key,
             input: Vec::new(),
             output: Vec::new(),
@@ -168,16 +179,16 @@ impl Door {
     }
 
     fn end(&mut self, reactor: &mut Reactor<Token>, index: usize) {
-        let Some(visit) = self.visits.get_mut(index).and_then(Option::take) else { return };
-        let _ = rustix::net::shutdown(&visit.socket, rustix::net::Shutdown::Write);
+        let Some(mut visit) = self.visits.get_mut(index).and_then(Option::take) else { return };
+        visit.transport.close();
         // Unread bytes would make the kernel reset the connection, and the last words be lost.
         let mut bytes = [0; 4096];
         for _ in 0..16 {
-            if !matches!(rustix::io::read(&visit.socket, &mut bytes), Ok(1..)) {
+            if !matches!(rustix::io::read(&visit.transport, &mut bytes), Ok(1..)) {
                 break;
             }
         }
-        reactor.remove(visit.key, &visit.socket);
+        reactor.remove(visit.key, &visit.transport);
         while self.visits.pop_if(|visit| visit.is_none()).is_some() {}
     }
 }
@@ -214,7 +225,7 @@ impl Visit {
     /// Writes what there is; `None` if all of it is written.
     fn write(&mut self, reactor: &mut Reactor<Token>) -> Option<Next> {
         while let Some(waiting) = self.output.get(self.written..).filter(|waiting| !waiting.is_empty()) {
-            match rustix::io::write(&self.socket, waiting) {
+            match self.transport.write(waiting) {
                 Ok(taken) => {
                     self.written += taken;
                     self.until = reactor.now() + PATIENCE;
@@ -227,6 +238,14 @@ impl Visit {
                 Err(_) => return Some(Next::End),
             }
         }
+        match self.transport.flush() {
+            Ok(true) => {}
+            Ok(false) => {
+                reactor.write_blocked(self.key);
+                return Some(Next::Write);
+            }
+            Err(_) => return Some(Next::End),
+        }
         if !self.output.is_empty() {
             self.output = Vec::new();
             self.written = 0;
@@ -237,26 +256,21 @@ impl Visit {
 
     /// Reads once; `None` if there is nothing now, or (then it is the last) never again.
     fn read(&mut self, reactor: &mut Reactor<Token>) -> Option<()> {
-        let mut bytes = [0; 2048];
-        match rustix::io::read(&self.socket, &mut bytes) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => {
+        let had = self.input.len();
+        self.input.reserve(2048);
+        match self.transport.read(&mut self.input) {
+            Read::End => {
                 self.last = true;
                 None
             }
-            Ok(len) => {
-                if self.input.is_empty() {
+            Read::Bytes(_) => {
+                if had == 0 && !self.input.is_empty() {
                     self.until = reactor.now() + PATIENCE;
                 }
-                self.input.extend_from_slice(bytes.get(..len).unwrap_or_default());
                 Some(())
             }
-            Err(Errno::INTR) => Some(()),
-            Err(Errno::AGAIN) => {
+            Read::Blocked => {
                 reactor.read_blocked(self.key);
-                None
-            }
-            Err(_) => {
-                self.last = true;
                 None
             }
         }

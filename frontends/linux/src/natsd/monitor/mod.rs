@@ -22,7 +22,8 @@ use lunix_core::time::Instant;
 use super::listen::Listener;
 use super::memory::Growing;
 use super::server::Token;
-use super::settings::Monitoring;
+use super::settings::{First, Monitoring, Tls};
+use super::tls::Acceptor;
 use crate::reactor::{Key, Reactor, monotonic};
 
 use closed::Closed;
@@ -53,14 +54,28 @@ pub(super) struct Monitor {
 
 impl Monitor {
     /// Listens if it is told to; on `host` if it is not told where.
-    pub(super) fn new(settings: &Monitoring, host: &str, now: Instant) -> io::Result<Self> {
+    pub(super) fn new(
+        settings: &Monitoring,
+        tls: Option<&Tls>,
+        host: &str,
+        now: Instant,
+    ) -> Result<Self, String> {
         let mut monitor =
             Self { books: Books::new(now, settings.closed), door: None, address: None, zero: zero() };
         if let Some(port) = settings.port {
             let host = settings.host.as_deref().unwrap_or(host);
-            let listener = Listener::tcp_socket(host, port)?;
+            let listener = Listener::tcp_socket(host, port).map_err(|error| format!("{host}:{port}: {error}"))?;
+            // Readers need no certificates.
+            let tls = tls.filter(|_| settings.secure).map(|tls| Tls {
+                first: First::Always,
+                verify: false,
+                map: false,
+                pinned_certs: Vec::new(),
+                ..tls.clone()
+            });
+            let acceptor = tls.map(|tls| Acceptor::new(&tls, false)).transpose()?;
             monitor.address = listener.local_addr().ok();
-            monitor.door = Some(Door::new(listener, settings.base_path.clone()));
+            monitor.door = Some(Door::new(listener, acceptor, settings.base_path.clone()));
         }
         Ok(monitor)
     }

@@ -99,8 +99,9 @@ fn settings(view: &View<'_>, json: &mut Json<'_>) {
     let interval = limits.ping_interval.unwrap_or(Duration::from_secs(120));
     json.number("ping_interval", nanos(interval)).number("ping_max", limits.ping_max);
     json.string("http_host", monitoring.host.as_deref().unwrap_or(&identity.host));
-    json.number("http_port", monitoring.port.unwrap_or(0)).string("http_base_path", &monitoring.base_path);
-    json.number("https_port", 0).number("auth_timeout", limits.auth_timeout.as_secs_f64());
+    let port = |secure: bool| monitoring.port.filter(|_| monitoring.secure == secure).unwrap_or(0);
+    json.number("http_port", port(false)).string("http_base_path", &monitoring.base_path);
+    json.number("https_port", port(true)).number("auth_timeout", limits.auth_timeout.as_secs_f64());
     json.number("max_control_line", limits.control_line).number("max_payload", limits.payload);
     json.number("max_pending", limits.pending);
     for key in ["cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"] {

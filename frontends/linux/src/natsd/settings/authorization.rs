@@ -67,11 +67,13 @@ impl Authorization {
         let name = section.take(&["user", "username"]);
         let password = section.take(&["pass", "password"]);
         match (&name, &password) {
-            (None, Some(password)) => password.note("expected a user for this password"),
+            (None, Some(password)) if !password.is_referred_to() => {
+                password.note("expected a user for this password");
+            }
             (Some(name), password) => {
                 self.single = name.text().map(|name| (name, password.as_ref().and_then(secret)));
             }
-            (None, None) => {}
+            (None, _) => {}
         }
         self.token = section.take(&["token"]).as_ref().and_then(secret);
         if let Some(timeout) = section.duration(&["timeout"], MIN_TIMEOUT, MAX_TIMEOUT) {

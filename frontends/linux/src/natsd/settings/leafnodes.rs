@@ -210,7 +210,7 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
     let texts = |values: Option<Vec<Value>>| -> Vec<String> {
         values.unwrap_or_default().iter().filter_map(Value::text).collect()
     };
-    let mut values: Vec<Value> = section.take(&["url"]).into_iter().collect();
+    let mut values = section.list(&["url"]).unwrap_or_default();
     values.extend(section.list(&["urls"]).unwrap_or_default());
     if values.is_empty() {
         section.note("expected url or urls");
@@ -252,10 +252,10 @@ fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {
     (!remote.urls.is_empty()).then_some(remote)
 }
 
-/// `nats://`, `nats-leaf://`, `leaf://` or nothing before the address.
+/// `nats://`, `nats-leaf://`, `leafnode://`, `leaf://` or nothing before the address.
 fn url(text: &str) -> Option<RemoteUrl> {
     let rest = match text.split_once("://") {
-        Some(("nats" | "nats-leaf" | "leaf" | "tls", rest)) => rest,
+        Some(("nats" | "nats-leaf" | "leafnode" | "leaf" | "tls", rest)) => rest,
         Some(_) => return None,
         None => text,
     };
@@ -304,6 +304,7 @@ mod tests {
         for (text, shown, user, password) in [
             ("nats-leaf://hub", "hub:7422", None, None),
             ("hub:1", "hub:1", None, None),
+            ("leafnode://hub", "hub:7422", None, None),
             ("nats://[::1]:2/", "[::1]:2", None, None),
             ("leaf://token@hub", "hub:7422", Some("token"), None),
             ("nats-leaf://a%40b:c%3ad@10.0.0.1:7", "10.0.0.1:7", Some("a@b"), Some("c:d")),

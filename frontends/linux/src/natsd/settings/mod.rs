@@ -99,8 +99,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What nats-server has and natsd or this build has not, by flag.
-const ABSENT: [(&str, &str); 6] = [
-    ("https_port", "monitoring over HTTPS: not in this build"),
+const ABSENT: [(&str, &str); 5] = [
     ("routes", "natsd has no clusters; it joins one as a leaf node"),
     ("jetstream", "natsd has no JetStream; as a leaf node it reaches that of a cluster"),
     ("syslog", "natsd has no syslog; log to stderr, and let the supervisor collect it"),
@@ -181,6 +180,9 @@ impl Settings {
         for name in self.leafnodes.accounts().filter(|name| !known(name)) {
             file.note(format_args!("leafnodes: there is no account '{name}'"));
         }
+        if self.monitoring.secure && self.tls.tls.is_none() {
+            file.note("https: expected a tls block, whose certificate is shown");
+        }
         self.remarks = file.finish()?;
         Ok(())
     }
@@ -191,7 +193,11 @@ impl Settings {
                 return Err(matches.error(format_args!("--{flag}: {what}")));
             }
         }
-        self.subjects_mut().into_iter().try_for_each(|subject| subject.apply(matches))
+        self.subjects_mut().into_iter().try_for_each(|subject| subject.apply(matches))?;
+        if self.monitoring.secure && self.tls.tls.is_none() {
+            return Err(matches.error(format_args!("--https_port: expected TLS, whose certificate is shown")));
+        }
+        Ok(())
     }
 
     /// All that a reload compares.

@@ -13,6 +13,8 @@ pub struct Monitoring {
     pub host: Option<String>,
     /// The port; 0 for any that is free, none for no HTTP at all.
     pub port: Option<u16>,
+    /// It speaks TLS, by the certificate that clients are shown.
+    pub secure: bool,
     /// What stands before all paths: empty, or it begins with a slash and does not end with one.
     pub base_path: String,
     /// How many closed connections are remembered.
@@ -21,7 +23,7 @@ pub struct Monitoring {
 
 impl Default for Monitoring {
     fn default() -> Self {
-        Self { host: None, port: None, base_path: String::new(), closed: 128 }
+        Self { host: None, port: None, secure: false, base_path: String::new(), closed: 128 }
     }
 }
 
@@ -36,18 +38,34 @@ impl Subject for Monitoring {
         }
         let port = file.take(&["http_port", "monitor_port"]);
         self.port = port.and_then(|value| value.parsed(PORT, port_number)).or(self.port);
+        let https = file.take(&["https"]);
+        let place = https.as_ref().and_then(|value| value.parsed("HOST:PORT or PORT", host_port));
+        let secure = file.take(&["https_port"]);
+        let port = secure.as_ref().and_then(|value| value.parsed(PORT, port_number));
+        if let Some(value) = https.or(secure) {
+            if self.port.is_some() {
+                value.note("expected either HTTP or HTTPS");
+            }
+            self.secure = true;
+            self.port = port.or(place.as_ref().map(|(_, port)| *port));
+            self.host = place.and_then(|(host, _)| host).or(self.host.take());
+        }
         if let Some(path) = file.text(&["http_base_path"]) {
             self.base_path = base(&path);
         }
         if let Some(number) = file.integer(&["max_closed_clients"], 0, 1 << 20) {
             self.closed = usize::try_from(number).unwrap_or(0);
         }
-        file.absent(&[("https", "monitoring over HTTPS"), ("https_port", "monitoring over HTTPS")]);
     }
 
     fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
         if let Some(port) = matches.text("http_port")? {
             self.port = Some(port_number(port).ok_or_else(|| matches.wrong("http_port", PORT, port))?);
+            self.secure = false;
+        }
+        if let Some(port) = matches.text("https_port")? {
+            self.port = Some(port_number(port).ok_or_else(|| matches.wrong("https_port", PORT, port))?);
+            self.secure = true;
         }
         Ok(())
     }
@@ -55,6 +73,7 @@ impl Subject for Monitoring {
     fn facts(&self, facts: &mut Facts) {
         facts.fixed("http_host", OrNone(self.host.as_deref()));
         facts.fixed("http_port", OrNone(self.port));
+        facts.fixed("https", self.secure);
         facts.fixed("http_base_path", &self.base_path);
         facts.fixed("max_closed_clients", self.closed);
     }

@@ -49,15 +49,15 @@ impl Acceptor {
             .with_protocol_versions(versions(settings))
             .map_err(|error| error.to_string())?;
         let builder = if settings.verify {
-            let Some(authorities) = &settings.ca_file else {
-                return Err("verify: expected ca_file with those who sign clients' certificates".to_owned());
+            let authorities = match &settings.ca_file {
+                Some(path) => certificates::authorities(path)?,
+                None => certificates::authorities_of_this_machine()?,
             };
-            let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::new(certificates::authorities(authorities)?),
-                Arc::new(provider(settings)?),
-            )
-            .build()
-            .map_err(|error| format!("ca_file: {}: {error}", authorities.display()))?;
+            let authorities = Arc::new(authorities);
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(authorities, Arc::new(provider(settings)?))
+                    .build()
+                    .map_err(|error| format!("ca_file: {error}"))?;
             builder.with_client_cert_verifier(verifier)
         } else {
             builder.with_no_client_auth()

@@ -66,9 +66,18 @@ impl Certificate {
 
     /// Whether a user's name, such as `CN=www, O=lunix`, is the subject: all of its attributes, in any order.
     pub(in crate::natsd) fn is_subject(&self, user: &str) -> bool {
+        self.has(user, |_| true)
+    }
+
+    /// The same without the attributes that Go leaves out of the names that it writes, which nats-server looks for last.
+    pub(in crate::natsd) fn is_short_subject(&self, user: &str) -> bool {
+        self.has(user, |key| !matches!(key, "DC" | "UID") && !key.contains('.'))
+    }
+
+    fn has(&self, user: &str, counts: impl Fn(&str) -> bool) -> bool {
         let Some(mut wanted) = distinguished_name(user) else { return false };
-        let mut subject: Vec<_> =
-            self.subject.iter().map(|(key, value)| (key.clone(), value.to_lowercase())).collect();
+        let counted = self.subject.iter().filter(|(key, _)| counts(key));
+        let mut subject: Vec<_> = counted.map(|(key, value)| (key.clone(), value.to_lowercase())).collect();
         wanted.sort();
         subject.sort();
         !subject.is_empty() && wanted == subject
@@ -139,6 +148,9 @@ mod tests {
             assert!(!certificate.is_subject(other), "{other}");
         }
         assert!(!of(&[]).is_subject(""));
+        let certificate = of(&[("DC", "org"), ("1.2.3", "x"), ("CN", "www")]);
+        assert!(certificate.is_short_subject("CN=www") && !certificate.is_subject("CN=www"));
+        assert!(!certificate.is_short_subject("CN=www,DC=org") && !of(&[("DC", "org")]).is_short_subject(""));
     }
 
     fn of(pairs: &[(String, String)]) -> Certificate {
