@@ -188,7 +188,7 @@ impl fmt::Display for InputError {
             Self::UnknownService => f.write_str("no such service"),
             Self::ShuttingDown => f.write_str("the system is shutting down"),
             Self::Stale => f.write_str("word of a process that is gone"),
-            Self::Impossible(phase, event, why) => write!(f, "{event:?} while {phase:?}: {why}"),
+            Self::Impossible(_, _, why) => write!(f, "impossible now: {why}"),
         }
     }
 }

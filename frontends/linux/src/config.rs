@@ -29,9 +29,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::distance;
+use crate::escaped::Escaped;
 
 pub use mistake::{Mistake, Mistakes};
 use mistake::{Notes, Place};
+pub use units::Span;
 pub(crate) use units::duration;
 
 /// The keys and values of a file or of a block in it.
@@ -317,7 +319,7 @@ impl Value {
     pub fn wrong(&self, expected: &str) {
         match &self.kind {
             Kind::Word(word) => {
-                self.note(format_args!("expected {expected}, found '{}'", word.escape_debug()));
+                self.note(format_args!("expected {expected}, found '{}'", Escaped(word)));
             }
             Kind::List(_) => self.note(format_args!("expected {expected}, found a list")),
             Kind::Block(_) => self.note(format_args!("expected {expected}, found a block")),
@@ -368,7 +370,7 @@ impl Value {
 
     /// A duration from `least` to `most`, such as `1m30s`; a bare number is seconds.
     pub fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
-        self.parsed(&format!("a duration from {least:?} to {most:?}, such as 30s"), |text| {
+        self.parsed(&format!("a duration from {} to {}, such as 30s", Span(least), Span(most)), |text| {
             duration(text).filter(|span| (least..=most).contains(span))
         })
     }

@@ -16,6 +16,7 @@ use lunix_proto::nats::header;
 
 use crate::bus::{Bus, Event, Options};
 use crate::cli::{Flag, Hint, Matches, UsageError};
+use crate::escaped::Escaped;
 use crate::log::{self, Level};
 use crate::reactor::{App, Key, Reactor, Ready};
 use crate::sys::signals::Signals;
@@ -218,7 +219,7 @@ fn literal(matches: &Matches) -> Result<String, UsageError> {
     if !lunix_proto::nats::subject::is_literal(subject.as_bytes()) {
         return Err(matches.error(format_args!(
             "SUBJECT: expected tokens separated by dots, without wildcards, found '{}'",
-            subject.escape_debug()
+            Escaped(subject)
         )));
     }
     Ok(subject.to_owned())

@@ -10,6 +10,7 @@ pub mod config;
 mod credentials;
 #[cfg(feature = "commands")]
 pub mod ctl;
+pub mod escaped;
 pub mod log;
 #[cfg(feature = "natsd")]
 pub mod natsd;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lunix::applets::{self, Applet, COMMANDS, DAEMONS};
+use lunix::escaped::Escaped;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
@@ -56,7 +57,7 @@ fn help_for(topic: &OsString) -> ExitCode {
 }
 
 fn unknown(name: &str) -> ExitCode {
-    eprintln!("lunix: unknown command '{}' (see lunix --help)", name.escape_debug());
+    eprintln!("lunix: unknown command '{}' (see lunix --help)", Escaped(name));
     ExitCode::from(2)
 }
 

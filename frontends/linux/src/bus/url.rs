@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::escaped::Escaped;
+
 /// The port of NATS.
 const PORT: u16 = 4222;
 
@@ -40,7 +42,7 @@ pub struct UrlError {
 
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}': {}", self.url.escape_debug(), self.why)
+        write!(f, "'{}': {}", Escaped(&self.url), self.why)
     }
 }
 

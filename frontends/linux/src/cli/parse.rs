@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use super::{Command, Flag, Hint, Style};
+use crate::escaped::Escaped;
 
 /// What the user gave, checked against the table: only flags that exist, values only where they belong.
 #[derive(Clone, Debug)]
@@ -153,7 +154,7 @@ impl Matches {
 
     /// An error about the value of `key`, in the form that all of them have.
     pub fn wrong(&self, key: &str, expected: &str, found: &str) -> UsageError {
-        self.error(format_args!("--{key}: expected {expected}, found '{}'", found.escape_debug()))
+        self.error(format_args!("--{key}: expected {expected}, found '{}'", Escaped(found)))
     }
 
     /// An error that names the program.
@@ -184,7 +185,7 @@ impl Matches {
         if !fits {
             return Err(self.error(format_args!(
                 "unexpected argument '{}' (see --help)",
-                arg.to_string_lossy().escape_debug()
+                Escaped(&arg.to_string_lossy())
             )));
         }
         self.arguments.push(arg);
@@ -289,11 +290,9 @@ impl Matches {
             .min()
             .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
         Err(match near {
-            Some((_, known)) => self.error(format_args!(
-                "unknown flag '{dashes}{}', did you mean '--{known}'?",
-                name.escape_debug()
-            )),
-            None => self.error(format_args!("unknown flag '{dashes}{}' (see --help)", name.escape_debug())),
+            Some((_, known)) => self
+                .error(format_args!("unknown flag '{dashes}{}', did you mean '--{known}'?", Escaped(&name))),
+            None => self.error(format_args!("unknown flag '{dashes}{}' (see --help)", Escaped(&name))),
         })
     }
 }

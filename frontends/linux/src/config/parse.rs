@@ -26,6 +26,7 @@ use nom::{IResult, Parser as _};
 
 use super::mistake::Cursor;
 use super::{Kind, Mistake, Notes, Place, Value, World};
+use crate::escaped::Escaped;
 
 /// How deep blocks and lists may be.
 const DEPTH: usize = 32;
@@ -129,10 +130,11 @@ impl<'t> Parser<'t, '_, '_> {
         let found = match rest.chars().next() {
             None => "the end".to_owned(),
             Some('\r' | '\n') => "the end of the line".to_owned(),
-            Some(sign) => match bare(rest) {
-                Ok((_, word)) if word.chars().count() <= 40 => format!("'{}'", word.escape_debug()),
-                _ => format!("'{}'", sign.escape_debug()),
-            },
+            Some(sign) => {
+                let sign = rest.get(..sign.len_utf8()).unwrap_or_default();
+                let word = bare(rest).ok().map(|(_, word)| word).filter(|word| word.chars().count() <= 40);
+                format!("'{}'", Escaped(word.unwrap_or(sign)))
+            }
         };
         self.error(rest, format!("expected {expected}, found {found}"))
     }
@@ -312,11 +314,10 @@ impl<'t> Parser<'t, '_, '_> {
         while let Some((plain, after)) = left.split_once('\\') {
             bytes.extend_from_slice(plain.as_bytes());
             let Ok((after, byte)) = escape(after) else {
-                let sign: String = after.chars().take(1).collect();
-                let message = format!(
-                    "expected an escape \\t \\n \\r \\\" \\\\ or \\xXX, found '\\{}'",
-                    sign.escape_debug()
-                );
+                let sign = after.chars().next().map_or(0, char::len_utf8);
+                let sign = after.get(..sign).unwrap_or_default();
+                let message =
+                    format!("expected an escape \\t \\n \\r \\\" \\\\ or \\xXX, found '\\{}'", Escaped(sign));
                 return Err(self.error(rest, message));
             };
             bytes.push(byte);

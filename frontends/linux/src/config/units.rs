@@ -1,5 +1,6 @@
 //! Numbers with units.
 
+use std::fmt;
 use std::time::Duration;
 
 /// `12`, `-1`, `4k`, `64KB`, `1MiB`.
@@ -60,4 +61,28 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         rest = tail;
     }
     (!text.is_empty()).then_some(total)
+}
+
+/// A duration, displayed as one is written: `0s`, `1.5s`, `250ms`.
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = u64::from(self.0.subsec_nanos());
+        let (whole, mut rest, mut digits, unit) = match (self.0.as_secs(), nanos) {
+            (0, 1..1_000) => (nanos, 0, 0, "ns"),
+            (0, 1_000..1_000_000) => (nanos / 1_000, nanos % 1_000, 3, "µs"),
+            (0, 1_000_000..) => (nanos / 1_000_000, nanos % 1_000_000, 6, "ms"),
+            (seconds, _) => (seconds, nanos, 9, "s"),
+        };
+        write!(out, "{whole}")?;
+        if rest > 0 {
+            while rest.is_multiple_of(10) {
+                (rest, digits) = (rest / 10, digits - 1);
+            }
+            write!(out, ".{rest:0digits$}")?;
+        }
+        out.write_str(unit)
+    }
 }

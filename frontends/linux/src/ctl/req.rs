@@ -8,6 +8,7 @@ use lunix_core::session::RequestId;
 
 use crate::bus::{Answer, Bus, Event, Message, Options, Overflow};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::config::Span;
 
 use super::{COMMON, Outcome, SEND, Task, Token};
 
@@ -156,7 +157,7 @@ impl Task for Request {
                 Outcome::Failed
             }
             Event::Answer { answer: Answer::TimedOut, .. } if self.answers == 0 => {
-                eprintln!("{NAME}: no answer on '{}' within {:?}", self.subject, self.timeout);
+                eprintln!("{NAME}: no answer on '{}' within {}", self.subject, Span(self.timeout));
                 Outcome::Failed
             }
             Event::Answer { answer: Answer::TimedOut, .. } => Outcome::Done,

@@ -9,6 +9,7 @@ use lunix_core::utc;
 
 use crate::bus::{Bus, Event, Message, Options};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::escaped::Escaped;
 
 use super::{COMMON, Outcome, Task, Token};
 
@@ -99,7 +100,7 @@ fn parse(matches: &Matches) -> Result<(Options, Subscribe), UsageError> {
             let found = argument.to_string_lossy();
             matches.error(format_args!(
                 "SUBJECT: expected tokens separated by dots, found '{}'",
-                found.escape_debug()
+                Escaped(&found)
             ))
         })?;
         subjects.push(subject.to_owned());
@@ -203,7 +204,7 @@ impl Task for Subscribe {
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        eprintln!("{NAME}: '{}': {error}", subject.escape_debug());
+                        eprintln!("{NAME}: '{}': {error}", Escaped(subject));
                         return Outcome::Failed;
                     }
                 }

@@ -12,6 +12,7 @@ use lunix_proto::json::{self, Object, Value, Writer};
 use super::{Outcome, Task, Token};
 use crate::bus::{Answer, Bus, Event, Message, Options};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::escaped::Escaped;
 use crate::terminal::{self, Terminal};
 
 const NAME: &str = "lunix toast";
@@ -311,7 +312,7 @@ impl Task for Toast {
                     Err(error) => self.fail(&error.to_string()),
                 }
             }
-            Event::Error(text) => self.fail(&format!("the server says: {}", text.escape_debug())),
+            Event::Error(text) => self.fail(&format!("the server says: {}", Escaped(text))),
             _ => Outcome::Continue,
         }
     }

@@ -18,6 +18,7 @@ use self::line::{Painter, Seen};
 use super::{COMMON, Outcome, Task, Token};
 use crate::bus::{Bus, Event, Message, Options};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::escaped::Escaped;
 use crate::reactor::monotonic;
 use crate::sys::local_time::LocalTime;
 use crate::terminal::Terminal;
@@ -120,10 +121,8 @@ fn parse(matches: &Matches) -> Result<(Options, Watch), UsageError> {
         let filter = argument.to_str().filter(|text| pattern(text));
         filters.push(filter.map(str::to_owned).ok_or_else(|| {
             let found = argument.to_string_lossy();
-            matches.error(format_args!(
-                "FILTER: expected tokens separated by dots, found '{}'",
-                found.escape_debug()
-            ))
+            matches
+                .error(format_args!("FILTER: expected tokens separated by dots, found '{}'", Escaped(&found)))
         })?);
     }
     let mut not: Vec<String> = Vec::new();
@@ -171,7 +170,7 @@ impl Task for Watch {
                     continue;
                 }
                 if let Err(error) = bus.subscribe(filter) {
-                    eprintln!("{NAME}: '{}': {error}", filter.escape_debug());
+                    eprintln!("{NAME}: '{}': {error}", Escaped(filter));
                     return Outcome::Failed;
                 }
             }
@@ -190,7 +189,7 @@ impl Task for Watch {
             Event::Message(message) => self.show(&message),
             Event::Ready { again: true } => self.note("connected again"),
             Event::Lost => self.note("the server is gone; waiting for it"),
-            Event::Error(text) => self.note(&format!("the server says: {}", text.escape_debug())),
+            Event::Error(text) => self.note(&format!("the server says: {}", Escaped(text))),
             _ => Ok(()),
         };
         if shown.is_err() || self.left == Some(0) { Outcome::Done } else { Outcome::Continue }

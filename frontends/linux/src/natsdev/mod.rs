@@ -30,6 +30,7 @@ use voice::Voice;
 
 use crate::bus::{Bus, Event, Options};
 use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::escaped::Escaped;
 use crate::log::{self, Level};
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
 use crate::sys::signals::Signals;
@@ -227,7 +228,7 @@ fn check_config(file: &Path) -> Result<(), String> {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
             let key = line.split(['=', ':', ' ']).next().unwrap_or_default();
-            return Err(format!("{}:{}: unknown key '{}'", file.display(), index + 1, key.escape_debug()));
+            return Err(format!("{}:{}: unknown key '{}'", file.display(), index + 1, Escaped(key)));
         }
     }
     Ok(())
@@ -289,7 +290,7 @@ fn start(settings: Settings) -> io::Result<()> {
     };
     let mut bus = Bus::new(settings.bus, Token::Bus);
     for (name, subject) in requests::ENDPOINTS {
-        bus.endpoint(name, subject).map_err(|error| io::Error::other(format!("{subject}: {error:?}")))?;
+        bus.endpoint(name, subject).map_err(|error| io::Error::other(format!("{subject}: {error}")))?;
     }
     // Without a mark of our own, others could not tell our events from news.
     let (uuid, coldplug) = match sysfs::random_uuid() {

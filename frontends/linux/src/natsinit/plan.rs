@@ -11,6 +11,7 @@ use std::time::Duration;
 use lunix_core::supervise::{Backoff, Policy, Readiness, Restart};
 
 use crate::applets::DAEMONS;
+use crate::escaped::Escaped;
 
 /// A service and how to run it.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl Plan {
         let known = || DAEMONS.iter().map(|applet| applet.command.name).filter(|name| *name != SUPERVISOR);
         if let Some(unknown) = wish.services.iter().find(|wanted| known().all(|name| name != **wanted)) {
             let names = known().collect::<Vec<_>>().join(", ");
-            let unknown = unknown.escape_debug();
+            let unknown = Escaped(unknown);
             return Err(PlanError::Usage(format!("--service: expected one of {names}, found '{unknown}'")));
         }
         let policy = Policy {
@@ -179,7 +180,7 @@ impl Plan {
         let (name, words) = command.split_once('=').unwrap_or_default();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         if name.is_empty() || name.len() > 32 || !name.chars().all(plain) || words.trim().is_empty() {
-            let found = command.escape_debug();
+            let found = Escaped(command);
             return Err(PlanError::Usage(format!(
                 "expected NAME=COMMAND, NAME of letters, digits, - and _, found '{found}'"
             )));

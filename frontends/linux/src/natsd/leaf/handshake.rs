@@ -9,6 +9,7 @@ use lunix_proto::nats::{Urls, encode};
 use super::rules::{Rulebook, Rules, listed};
 use super::sign::sign;
 use crate::credentials::Signed;
+use crate::escaped::Escaped;
 use crate::natsd::auth::door::{CROWDED, Credentials, Verdict};
 use crate::natsd::auth::grant::ConnectionTypes;
 use crate::natsd::identity::LEVEL;
@@ -272,7 +273,8 @@ impl Server {
             Some(Err(why)) => (why, Reason::Authentication),
         };
         let name = self.leaves.name_of(client);
-        self.wires.log.line(Tag::Error, format_args!("Leafnode {name:?}: authentication error: {why}"));
+        let line = format_args!("Leafnode \"{}\": authentication error: {why}", Escaped(&name));
+        self.wires.log.line(Tag::Error, line);
         self.drive(reactor.now(), Input::Refused { client, reason });
         self.close_what_ended(reactor);
     }
@@ -349,7 +351,10 @@ impl Server {
             let role = if is_hub { "hub" } else { "leafnode" };
             self.wires.log.line(
                 Tag::Info,
-                format_args!("Leafnode connection created with {role} {name:?} for account: {account}"),
+                format_args!(
+                    "Leafnode connection created with {role} \"{}\" for account: {account}",
+                    Escaped(&name)
+                ),
             );
         }
         self.close_what_ended(reactor);
@@ -358,9 +363,10 @@ impl Server {
     /// The other side said why it closes.
     pub(super) fn leaf_complained(&mut self, client: ClientId, text: &str) {
         let Some(link) = self.leaves.links.get(&client.index()) else { return };
-        self.wires
-            .log
-            .line(Tag::Error, format_args!("Leafnode Error '{}' from {:?}", text.escape_debug(), link.name));
+        self.wires.log.line(
+            Tag::Error,
+            format_args!("Leafnode Error '{}' from \"{}\"", Escaped(text), Escaped(&link.name)),
+        );
         let lasts =
             ["Loop detected", "Permissions Violation", "same cluster name", "Authorization Violation"];
         if let Some(remote) = link.remote().and_then(|index| self.leaves.remotes.get_mut(index))
@@ -373,7 +379,7 @@ impl Server {
     /// Ends a connection for a reason that will not go away by itself.
     fn part(&mut self, reactor: &mut Reactor<Token>, client: ClientId, why: &str) {
         if let Some(link) = self.leaves.links.get(&client.index()) {
-            self.wires.log.line(Tag::Error, format_args!("Leafnode {:?}: {why}", link.name));
+            self.wires.log.line(Tag::Error, format_args!("Leafnode \"{}\": {why}", Escaped(&link.name)));
             if let Some(remote) = link.remote().and_then(|index| self.leaves.remotes.get_mut(index)) {
                 remote.penalty = Some(PENALTY);
             }

@@ -105,7 +105,7 @@ impl Server {
             Err(error) => {
                 self.wires
                     .log
-                    .line(Tag::Error, format_args!("Error looking up leafnode host {host:?}: {error}"));
+                    .line(Tag::Error, format_args!("Error looking up leafnode host '{host}': {error}"));
                 self.retry(reactor, index);
             }
         }

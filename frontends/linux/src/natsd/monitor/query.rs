@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::escaped::Escaped;
+
 /// A request's path and its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'t> {
@@ -46,7 +48,8 @@ impl<'t> Target<'t> {
             "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
             other => Err(Wrong(format!(
-                "Error decoding boolean for '{key}': strconv.ParseBool: parsing {other:?}: invalid syntax"
+                "Error decoding boolean for '{key}': strconv.ParseBool: parsing \"{}\": invalid syntax",
+                Escaped(other)
             ))),
         }
     }
@@ -61,7 +64,10 @@ impl<'t> Target<'t> {
             return Ok(0);
         }
         text.parse().map_err(|_| {
-            Wrong(format!("Error decoding int for '{key}': strconv.Atoi: parsing {text:?}: invalid syntax"))
+            Wrong(format!(
+                "Error decoding int for '{key}': strconv.Atoi: parsing \"{}\": invalid syntax",
+                Escaped(&text)
+            ))
         })
     }
 
@@ -76,7 +82,8 @@ impl<'t> Target<'t> {
         }
         text.parse().map_err(|_| {
             Wrong(format!(
-                "Error decoding uint64 for '{key}': strconv.ParseUint: parsing {text:?}: invalid syntax"
+                "Error decoding uint64 for '{key}': strconv.ParseUint: parsing \"{}\": invalid syntax",
+                Escaped(&text)
             ))
         })
     }

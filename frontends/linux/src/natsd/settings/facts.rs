@@ -1,6 +1,7 @@
 //! Settings as lines of text: what a reload compares.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 /// What settings are, key by key.
 #[derive(Debug, Default)]
@@ -32,13 +33,13 @@ impl Facts {
     }
 
     /// What can change, and must not be shown: a reload says only that it did.
-    pub(crate) fn secret(&mut self, key: &'static str, value: impl fmt::Debug) {
-        self.push(key, format!("{value:?}"), true, true);
+    pub(crate) fn secret(&mut self, key: &'static str, value: &impl Hash) {
+        self.push(key, fingerprint(value), true, true);
     }
 
     /// What stays as it was at the start, and must not be shown.
-    pub(crate) fn fixed_secret(&mut self, key: &'static str, value: impl fmt::Debug) {
-        self.push(key, format!("{value:?}"), false, true);
+    pub(crate) fn sealed(&mut self, key: &'static str, value: &impl Hash) {
+        self.push(key, fingerprint(value), false, true);
     }
 
     /// What is different in `new`: lines such as `max_payload: 1048576 -> 2097152`, and lines about what cannot change.
@@ -54,6 +55,13 @@ impl Facts {
         }
         (live, fixed)
     }
+}
+
+/// Tells that something has changed without holding what must not be shown.
+fn fingerprint(value: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish().to_string()
 }
 
 /// A value that may be none.
@@ -78,7 +86,7 @@ mod tests {
             let mut facts = Facts::default();
             facts.live("max_payload", payload);
             facts.fixed("port", port);
-            facts.secret("authorization", password);
+            facts.secret("authorization", &password);
             facts.live("log_file", OrNone(Some("x").filter(|_| payload > 1)));
             facts
         };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lunix_proto::nkey::{Kind, Seed};
 
-use super::auth::fingerprint;
 use super::authorization::{Credential, USER_KEY, secret, user_key};
+use super::facts::OrNone;
 use super::listen::host_port;
 use super::tls::{Side, Tls};
 use super::{Facts, Subject};
@@ -30,7 +30,7 @@ pub struct Leafnodes {
 }
 
 /// A hub that the server joins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Remote {
     /// Where it is; one after the other is tried.
     pub urls: Vec<RemoteUrl>,
@@ -55,7 +55,7 @@ pub struct Remote {
 }
 
 /// A hub's address, and who we are there.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RemoteUrl {
     /// Host name or IP address.
     pub host: String,
@@ -87,7 +87,7 @@ impl fmt::Display for RemoteUrl {
 }
 
 /// A secret key, which `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SeedText(pub String);
 
 impl fmt::Debug for SeedText {
@@ -164,11 +164,11 @@ impl Subject for Leafnodes {
     }
 
     fn facts(&self, facts: &mut Facts) {
-        facts.fixed("leafnodes", format_args!("{} remotes, {:?}", self.remotes.len(), self.listen));
+        let listen = self.listen.as_ref().map(|(host, port)| format!("{host}:{port}"));
+        facts.fixed("leafnodes.listen", OrNone(listen));
         facts.fixed("leafnodes.advertise", self.advertise.as_deref().unwrap_or("none"));
-        let places: Vec<String> = self.remotes.iter().map(|remote| format!("{remote:?}")).collect();
-        facts.fixed("leafnodes.remotes", places.join(" "));
-        facts.fixed_secret("leafnodes.authorization", fingerprint(&self.users));
+        facts.sealed("leafnodes.remotes", &self.remotes);
+        facts.sealed("leafnodes.authorization", &self.users);
     }
 }
 

@@ -7,7 +7,7 @@ use lunix_core::broker::Limits;
 use super::facts::OrNone;
 use super::{Facts, Subject};
 use crate::cli::{Matches, UsageError};
-use crate::config::{Section, Value};
+use crate::config::{Section, Span, Value};
 
 /// The limits if nobody says anything: what waits for slow clients may take a sixteenth of the memory, 4 MiB of 64.
 pub(super) fn of_this_machine() -> Limits {
@@ -81,14 +81,5 @@ impl Subject for Limits {
         facts.live("write_deadline", Span(self.write_deadline));
         facts.live("no_fast_producer_stall", !self.stall);
         facts.fixed("no_header_support", !self.headers);
-    }
-}
-
-/// A duration as it is written in a configuration.
-struct Span(Duration);
-
-impl std::fmt::Display for Span {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Debug::fmt(&self.0, out)
     }
 }

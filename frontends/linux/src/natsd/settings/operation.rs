@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Facts, Subject};
 use crate::cli::{Matches, UsageError};
-use crate::config::Section;
+use crate::config::{Section, Span};
 
 /// How the server runs and stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +71,10 @@ impl Subject for Operation {
             None => self.lame_duck_grace_period.min(self.lame_duck_duration / 2),
         };
         if let (Some(value), true) = (duration, self.lame_duck_grace_period > self.lame_duck_duration) {
-            value.wrong(&format!("at least lame_duck_grace_period ({:?})", self.lame_duck_grace_period));
+            value.wrong(&format!("at least lame_duck_grace_period ({})", Span(self.lame_duck_grace_period)));
         }
         if let Some(tags) = file.list(&["server_tags"]) {
-            self.tags = tags.iter().filter_map(|tag| Some(tag.text()?.to_lowercase())).collect();
+            self.tags = tags.iter().filter_map(|tag| Some(tag.text()?.to_ascii_lowercase())).collect();
         }
         absent_listeners(file);
         file.absent(&ABSENT);
@@ -89,8 +89,8 @@ impl Subject for Operation {
     }
 
     fn facts(&self, facts: &mut Facts) {
-        facts.live("lame_duck_duration", format_args!("{:?}", self.lame_duck_duration));
-        facts.live("lame_duck_grace_period", format_args!("{:?}", self.lame_duck_grace_period));
+        facts.live("lame_duck_duration", Span(self.lame_duck_duration));
+        facts.live("lame_duck_grace_period", Span(self.lame_duck_grace_period));
         facts.live("server_tags", self.tags.join(" "));
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{Facts, Subject};
 use crate::cli::{Matches, UsageError};
-use crate::config::{Section, Value};
+use crate::config::{Section, Span, Value};
 use crate::natsd::tls::{self, Acceptor, CURVES, Connector, SUITES};
 
 /// A block `tls`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tls {
     /// Our certificate, and those that lead to its authority, in PEM.
     pub cert_file: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Tls {
 }
 
 /// Who speaks first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum First {
     /// The server: `INFO` in the clear.
     Never,
@@ -53,13 +53,32 @@ pub enum First {
     Within(Duration),
 }
 
+impl fmt::Display for First {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => out.write_str("false"),
+            Self::Always => out.write_str("true"),
+            Self::Within(span) => Span(*span).fmt(out),
+        }
+    }
+}
+
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsVersion {
     /// 1.2
     V1_2,
     /// 1.3
     V1_3,
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        })
+    }
 }
 
 /// Which side of connections a block is for.
@@ -225,16 +244,16 @@ impl Subject for ClientTls {
         facts.live("tls.cert_file", Shown(&tls.cert_file));
         facts.live("tls.key_file", Shown(&tls.key_file));
         facts.live("tls.ca_file", Shown(&tls.ca_file));
-        facts.secret("tls: the files", tls.fingerprint);
+        facts.secret("tls: the files", &tls.fingerprint);
         facts.live("tls.verify", tls.verify);
         facts.live("tls.verify_and_map", tls.map);
-        facts.live("tls.timeout", format_args!("{:?}", tls.timeout));
-        facts.live("tls.handshake_first", format_args!("{:?}", tls.first));
-        facts.live("tls.min_version", format_args!("{:?}", tls.min_version));
+        facts.live("tls.timeout", Span(tls.timeout));
+        facts.live("tls.handshake_first", tls.first);
+        facts.live("tls.min_version", tls.min_version);
         facts.live("tls.cipher_suites", tls.cipher_suites.join(" "));
         facts.live("tls.curve_preferences", tls.curve_preferences.join(" "));
         facts.live("tls.pinned_certs", tls.pinned_certs.len());
-        facts.secret("tls: pinned_certs", tls.pinned_certs);
+        facts.secret("tls: pinned_certs", &tls.pinned_certs);
         facts.live("tls.connection_rate_limit", tls.connection_rate_limit.unwrap_or(0));
     }
 }
