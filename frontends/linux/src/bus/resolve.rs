@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::EventfdFlags;
 
+use crate::sys::thread;
+
 /// What the look-up found.
 type Found = io::Result<Vec<SocketAddr>>;
 
@@ -31,12 +33,13 @@ impl Lookup {
         let wake = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let shared = Arc::new(Shared { wake, found: Mutex::new(None) });
         let (theirs, host) = (Arc::clone(&shared), name.to_owned());
-        std::thread::Builder::new().name("lookup".to_owned()).stack_size(256 << 10).spawn(move || {
+        let look = move || {
             let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
             *theirs.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
             // Only a counter at its limit could refuse this, and it is written once.
             let _ = rustix::io::write(&theirs.wake, &1_u64.to_ne_bytes());
-        })?;
+        };
+        thread::spawn(c"lookup", 256 << 10, Box::new(look))?;
         Ok(Self { name: name.to_owned(), port, shared })
     }
 

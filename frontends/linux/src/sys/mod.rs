@@ -7,4 +7,5 @@ pub mod peer;
 pub mod signals;
 pub mod spawn;
 mod tcp_table;
+pub mod thread;
 pub mod uevent;

@@ -106,7 +106,7 @@ pub(crate) struct Door {
     pub(super) leaves: Vec<(Credential, UserId)>,
     trust: Option<Trust>,
     diagnosis: Option<Diagnosis>,
-    hasher: Hasher<(u32, u64)>,
+    hasher: Hasher,
     guests: Vec<Option<Guest>>,
     serial: u64,
     /// That of the tokens that the borders are made of.
