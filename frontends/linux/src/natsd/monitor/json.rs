@@ -1,6 +1,7 @@
 //! JSON as nats-server's monitoring writes it, into a vector.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 /// Writes JSON piece by piece. Keys and values come in their order; brackets must match.
 #[derive(Debug)]
@@ -184,6 +185,29 @@ impl fmt::Write for Text<'_> {
     }
 }
 
+/// A number of thousandths, displayed without zeros at the end: `2`, `0.5`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thousandths(pub(super) u64);
+
+impl Thousandths {
+    /// Seconds.
+    pub(super) fn of(span: Duration) -> Self {
+        Self(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0 / 1000, self.0 % 1000);
+        match rest {
+            0 => write!(out, "{whole}"),
+            _ if rest % 100 == 0 => write!(out, "{whole}.{}", rest / 100),
+            _ if rest % 10 == 0 => write!(out, "{whole}.{:02}", rest / 10),
+            _ => write!(out, "{whole}.{rest:03}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +227,13 @@ mod tests {
         let mut json = Json::new(&mut out, state);
         json.end_array().key("nothing").begin_array().end_array().string("bad", b"\xff.").end_object();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn thousandths() {
+        for (number, text) in [(0, "0"), (2_000, "2"), (1_500, "1.5"), (1_050, "1.05"), (7, "0.007")] {
+            assert_eq!(Thousandths(number).to_string(), text);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use lunix_core::broker::{AccountId, ClientId, SubscriptionId};
 use lunix_proto::nats::subject;
 
 use super::connz::LIMIT;
-use super::json::{Json, State};
+use super::json::{Json, State, Thousandths};
 use super::view::View;
 
 /// What is asked for.
@@ -208,9 +208,8 @@ pub(super) fn statistics(view: &View<'_>, json: &mut Json<'_>) {
     json.number("num_inserts", inserts);
     json.number("num_removes", inserts.saturating_sub(u64::from(statistics.subscriptions)));
     json.number("num_matches", statistics.in_messages).number("cache_hit_rate", 0).number("max_fanout", 0);
-    // More messages than 2^53 are not a matter of digits.
-    let fanout = statistics.out_messages as f64 / (statistics.in_messages.max(1)) as f64;
-    json.number("avg_fanout", (fanout * 1000.0).round() / 1000.0);
+    let fanout = u128::from(statistics.out_messages) * 1000 / u128::from(statistics.in_messages.max(1));
+    json.number("avg_fanout", Thousandths(u64::try_from(fanout).unwrap_or(u64::MAX)));
 }
 
 #[cfg(test)]

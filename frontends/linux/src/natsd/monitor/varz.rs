@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::identity::LEVEL;
-use super::json::Json;
-use super::process::resident;
+use super::json::{Json, Thousandths};
+use super::process::{cores, resident};
 use super::report::PATHS;
 use super::view::{Books, View, nanos};
 
@@ -15,8 +15,7 @@ pub(super) fn varz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) 
     let cpu = books.process.percent(view.now);
     json.key("start").plain(view.wall(books.started)).key("now").plain(view.wall(view.now));
     json.key("uptime").plain(view.uptime(books.started));
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    json.number("mem", resident()).number("cores", cores).number("gomaxprocs", 1).number("cpu", cpu);
+    json.number("mem", resident()).number("cores", cores()).number("gomaxprocs", 1).number("cpu", cpu);
     let s = view.broker.statistics();
     let leaves = view.leaves().count();
     let clients = s.connections.saturating_sub(u32::try_from(leaves).unwrap_or(u32::MAX));
@@ -50,7 +49,6 @@ pub(super) fn varz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) 
 /// Writes `statsz`.
 pub(in crate::natsd) fn statsz(view: &mut View<'_>, books: &mut Books, json: &mut Json<'_>) {
     let cpu = books.process.percent(view.now);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let accounts = view.accounts();
     let active = accounts.into_iter().filter(|account| {
         let account = *account;
@@ -59,7 +57,7 @@ pub(in crate::natsd) fn statsz(view: &mut View<'_>, books: &mut Books, json: &mu
     let active = active.count();
     let s = view.broker.statistics();
     json.begin_object().key("start").plain(view.wall(books.started));
-    json.number("mem", resident()).number("cores", cores).number("cpu", cpu);
+    json.number("mem", resident()).number("cores", cores()).number("cpu", cpu);
     json.number("connections", s.connections).number("total_connections", s.total_connections);
     json.number("active_accounts", active).number("subscriptions", s.subscriptions);
     for (keys, messages, bytes) in [
@@ -101,7 +99,7 @@ fn settings(view: &View<'_>, json: &mut Json<'_>) {
     json.string("http_host", monitoring.host.as_deref().unwrap_or(&identity.host));
     let port = |secure: bool| monitoring.port.filter(|_| monitoring.secure == secure).unwrap_or(0);
     json.number("http_port", port(false)).string("http_base_path", &monitoring.base_path);
-    json.number("https_port", port(true)).number("auth_timeout", limits.auth_timeout.as_secs_f64());
+    json.number("https_port", port(true)).number("auth_timeout", Thousandths::of(limits.auth_timeout));
     json.number("max_control_line", limits.control_line).number("max_payload", limits.payload);
     json.number("max_pending", limits.pending);
     for key in ["cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"] {
