@@ -7,7 +7,7 @@ mod sign;
 mod tls;
 mod wires;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
 use lunix_core::broker::{ClientId, Input, Peer};
@@ -39,7 +39,7 @@ pub(super) struct Leaves {
     settings: Leafnodes,
     remotes: Vec<Remote>,
     /// Leaf nodes that are connected, by the number of their connection.
-    links: BTreeMap<u32, Link>,
+    links: HashMap<u32, Link>,
     /// Which listener is theirs, and the address that others are told.
     listener: Option<(usize, String)>,
     /// The TLS that they need there.
@@ -52,7 +52,7 @@ impl Leaves {
         Self {
             remotes: settings.remotes.iter().cloned().map(Remote::new).collect(),
             settings: settings.clone(),
-            links: BTreeMap::new(),
+            links: HashMap::new(),
             listener: None,
             acceptor: None,
             // Xorshift must not start at zero.

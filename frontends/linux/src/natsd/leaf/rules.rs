@@ -1,6 +1,6 @@
 //! What may pass between this server and each leaf node, where the broker looks for it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use lunix_core::broker::{AccountId, ClientId, Permissions, Subjects, User, UserId};
 use lunix_core::time::Instant;
@@ -11,7 +11,7 @@ use crate::natsd::auth::users::Entry;
 
 /// The rules of all leaf nodes, by connection.
 #[derive(Debug, Default)]
-pub(in crate::natsd) struct Rulebook(BTreeMap<u32, Rules>);
+pub(in crate::natsd) struct Rulebook(HashMap<u32, Rules>);
 
 /// Users from this number on are leaf nodes, each by the number of its connection.
 const LEAVES: u32 = 1 << 31;
