@@ -235,6 +235,16 @@ impl Section {
         }
     }
 
+    /// Takes keys of what this build leaves out, and notes them: `operator: signed tokens are not in this build`.
+    /// What is off or empty is no mistake.
+    pub fn left_out(&mut self, names: &[&'static str], what: &str) {
+        for name in names {
+            if let Some(value) = self.take(&[name]).filter(|value| !value.is_off()) {
+                value.note(format_args!("{what} not in this build"));
+            }
+        }
+    }
+
     /// Notes a mistake about the section as a whole.
     pub fn note(&self, message: impl fmt::Display) {
         let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ed25519_compact::{KeyPair, Seed as KeySeed};
+use lunix_proto::nkey::jwt::undecorated;
 use lunix_proto::nkey::{Kind, PublicKey, Seed, base64};
 
 /// What `CONNECT` says of a key.
@@ -37,11 +38,6 @@ impl Signed {
         let (nkey, signature) = sign(&seed, nonce)?;
         Ok(Self { jwt: String::new(), nkey, signature })
     }
-}
-
-/// The token in a file that may have lines of dashes around it and blanks in it.
-pub(crate) fn undecorated(text: &str) -> &str {
-    text.split_ascii_whitespace().find(|word| word.starts_with("eyJ")).unwrap_or_default()
 }
 
 /// The token and the seed of a file as `nsc` writes it.

@@ -97,3 +97,8 @@ fn header_version(text: &str) -> Result<u8, TokenError> {
         _ => Err(TokenError::Header),
     }
 }
+
+/// The token in a file that may have lines of dashes around it and blanks in it.
+pub fn undecorated(text: &str) -> &str {
+    text.split_ascii_whitespace().find(|word| word.starts_with("eyJ")).unwrap_or_default()
+}

@@ -312,7 +312,7 @@ impl Task for Toast {
                     Err(error) => self.fail(&error.to_string()),
                 }
             }
-            Event::Error(text) => self.fail(&format!("the server says: {}", Escaped(text))),
+            Event::Error(text) => self.fail(&format!("the server says: {}", Escaped(&text))),
             _ => Outcome::Continue,
         }
     }

@@ -189,7 +189,7 @@ impl Task for Watch {
             Event::Message(message) => self.show(&message),
             Event::Ready { again: true } => self.note("connected again"),
             Event::Lost => self.note("the server is gone; waiting for it"),
-            Event::Error(text) => self.note(&format!("the server says: {}", Escaped(text))),
+            Event::Error(text) => self.note(&format!("the server says: {}", Escaped(&text))),
             _ => Ok(()),
         };
         if shown.is_err() || self.left == Some(0) { Outcome::Done } else { Outcome::Continue }

@@ -1,5 +1,11 @@
 //! `natsd`: a NATS server for small machines. `lunix_core::broker` decides, this moves the bytes.
+#![cfg_attr(
+    not(all(feature = "jwt", feature = "leaf", feature = "monitoring")),
+    allow(dead_code, reason = "only parts that are left out need it")
+)]
 
+#[cfg(not(all(feature = "leaf", feature = "monitoring")))]
+mod absent;
 mod admission;
 mod auth;
 mod clients;
@@ -10,10 +16,12 @@ mod files;
 mod handshake;
 mod identity;
 mod lame_duck;
+#[cfg(feature = "leaf")]
 mod leaf;
 mod listen;
 mod log;
 mod memory;
+#[cfg(feature = "monitoring")]
 mod monitor;
 mod output;
 mod reload;
@@ -21,6 +29,7 @@ mod server;
 mod settings;
 mod signal;
 mod start;
+#[cfg(feature = "monitoring")]
 mod system;
 mod tls;
 mod transport;
@@ -32,12 +41,18 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit};
 
+#[cfg(not(feature = "leaf"))]
+use absent::leaf;
+#[cfg(not(feature = "monitoring"))]
+use absent::{monitor, system};
+
 use crate::cli::Matches;
 use crate::notify;
 use crate::sys::signals::Signals;
 
 pub use command::COMMAND;
 pub use embedded::Server;
+#[cfg(feature = "monitoring")]
 pub use monitor::query;
 use reload::Source;
 pub use settings::{

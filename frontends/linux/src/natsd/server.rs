@@ -14,7 +14,7 @@ use super::leaf::Leaves;
 use super::listen::Listener;
 use super::log::Log;
 use super::memory::Growing;
-use super::monitor::{self, Monitor, View};
+use super::monitor::{self, Monitor};
 use super::output::Pool;
 use super::reload::Source;
 use super::system::System;
@@ -139,25 +139,6 @@ impl Server {
             self.decide(now, client, verdict);
         }
         progress
-    }
-
-    /// Tells about the server whoever asks over HTTP.
-    fn tell(&mut self, reactor: &mut Reactor<Token>, key: Key, source: monitor::Source) {
-        let mut view = View {
-            broker: &mut self.broker,
-            connections: &self.wires.connections,
-            identity: &self.wires.identity,
-            settings: &self.source.settings,
-            door: &self.wires.door,
-            leaves: &self.leaves,
-            now: reactor.now(),
-            zero: self.monitor.zero(),
-        };
-        self.monitor.ready(reactor, key, source, &mut view);
-        while let Some(client) = self.monitor.ask() {
-            self.drive(reactor.now(), Input::Ask { client });
-        }
-        self.close_what_ended(reactor);
     }
 
     /// How much memory waits for its next use.

@@ -4,7 +4,7 @@ use lunix_core::broker::AccountId;
 
 use super::grant::Permissions;
 use super::names;
-use super::operator::fill_rules;
+use super::template::fill_rules;
 use super::users::Entry;
 use crate::natsd::settings::Identity;
 

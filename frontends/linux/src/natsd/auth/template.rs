@@ -2,6 +2,8 @@
 
 use lunix_proto::nats::subject;
 
+use super::grant::Permissions;
+
 /// How many patterns may come of a list.
 const MOST: usize = 4096;
 
@@ -15,7 +17,7 @@ pub(super) struct TemplateError;
 
 /// Fills the places in `lines`. A pattern that does not become one is left out, or if `strict` an error: so that nothing is
 /// allowed by mistake, and nothing not denied.
-pub(super) fn fill(lines: &str, values: &Values<'_>, strict: bool) -> Result<String, TemplateError> {
+fn fill(lines: &str, values: &Values<'_>, strict: bool) -> Result<String, TemplateError> {
     if !lines.contains("{{") {
         return Ok(lines.to_owned());
     }
@@ -40,6 +42,17 @@ pub(super) fn fill(lines: &str, values: &Values<'_>, strict: bool) -> Result<Str
         }
     }
     Ok(out)
+}
+
+/// Fills the places of all patterns. Where nothing is left of what is allowed, nothing is allowed.
+pub(super) fn fill_rules(permissions: &mut Permissions, values: &Values<'_>) -> Result<(), TemplateError> {
+    for rule in [&mut permissions.publish, &mut permissions.subscribe] {
+        rule.deny = fill(&rule.deny, values, true)?;
+        if let Some(allow) = &mut rule.allow {
+            *allow = fill(allow, values, false)?;
+        }
+    }
+    Ok(())
 }
 
 fn fill_line(line: &str, values: &Values<'_>, strict: bool) -> Result<Vec<String>, TemplateError> {

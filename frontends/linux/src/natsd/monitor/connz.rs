@@ -6,9 +6,9 @@ use std::vec::IntoIter;
 use lunix_core::broker::{ClientId, ClientStatus, Peer, SubscriptionId};
 use lunix_core::time::Instant;
 
-use super::super::utc::{Span, Uptime};
 use super::json::{Json, State};
 use super::subsz;
+use super::times::{Span, Uptime};
 use super::view::{About, Books, View};
 
 /// What is asked for.

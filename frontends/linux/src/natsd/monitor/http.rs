@@ -15,12 +15,12 @@ use rustix::io::Errno;
 use super::super::server::Token;
 use super::super::tls::Acceptor;
 use super::super::transport::{Read, Transport};
-use super::super::utc::HttpDate;
 use super::Source;
 use super::json::{State, Text};
 use super::pages::{self, Page, Refusal};
 use super::query::Target;
 use super::report::Report;
+use super::times::HttpDate;
 use super::view::{Books, View};
 use crate::reactor::{Key, Reactor, Ready};
 

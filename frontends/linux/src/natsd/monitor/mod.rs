@@ -9,6 +9,7 @@ mod process;
 pub mod query;
 mod report;
 mod subsz;
+mod times;
 mod varz;
 mod view;
 
@@ -16,12 +17,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use lunix_core::broker::{Broker, ClientId};
+use lunix_core::broker::{Broker, ClientId, Input};
 use lunix_core::time::Instant;
 
 use super::listen::Listener;
 use super::memory::Growing;
-use super::server::Token;
+use super::server::{Server, Token};
 use super::settings::{First, Monitoring, Tls};
 use super::tls::Acceptor;
 use crate::reactor::{Key, Reactor, monotonic};
@@ -160,6 +161,27 @@ impl Monitor {
             let user = user.map_or("", |user| &user.name).into();
             self.books.closed.push(Closed { status, about, user, stop: now, reason: reason.into() });
         }
+    }
+}
+
+impl Server {
+    /// Tells about the server whoever asks over HTTP.
+    pub(super) fn tell(&mut self, reactor: &mut Reactor<Token>, key: Key, source: Source) {
+        let mut view = View {
+            broker: &mut self.broker,
+            connections: &self.wires.connections,
+            identity: &self.wires.identity,
+            settings: &self.source.settings,
+            door: &self.wires.door,
+            leaves: &self.leaves,
+            now: reactor.now(),
+            zero: self.monitor.zero(),
+        };
+        self.monitor.ready(reactor, key, source, &mut view);
+        while let Some(client) = self.monitor.ask() {
+            self.drive(reactor.now(), Input::Ask { client });
+        }
+        self.close_what_ended(reactor);
     }
 }
 

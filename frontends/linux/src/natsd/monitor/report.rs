@@ -2,10 +2,10 @@
 
 use lunix_core::broker::Peer;
 
-use super::super::utc::Span;
 use super::connz;
 use super::json::{Json, State};
 use super::subsz;
+use super::times::Span;
 use super::varz;
 use super::view::{Books, View};
 

@@ -12,10 +12,10 @@ use super::super::identity::Identity;
 use super::super::leaf::Leaves;
 use super::super::memory::Growing;
 use super::super::settings::Settings;
-use super::super::utc::{Rfc3339, Uptime};
 use super::closed::Ring;
 use super::json::Json;
 use super::process::Process;
+use super::times::{Rfc3339, Uptime};
 
 /// What a client says about itself in its `CONNECT`.
 #[derive(Debug)]

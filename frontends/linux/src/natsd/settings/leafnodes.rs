@@ -130,6 +130,9 @@ impl Leafnodes {
 
 impl Subject for Leafnodes {
     fn configure(&mut self, file: &mut Section) {
+        if !cfg!(feature = "leaf") {
+            return file.left_out(&["leafnodes", "leaf"], "leaf nodes are");
+        }
         let Some(mut section) = file.block(&["leafnodes", "leaf"]) else { return };
         let listen = section.take(&["listen"]);
         let (host, port) = (section.text(&["host", "net"]), section.take(&["port"]));

@@ -37,7 +37,9 @@ pub use listen::{Listen, Socket};
 pub use logging::Logging;
 pub use monitoring::Monitoring;
 pub use operation::Operation;
-pub(super) use operator::{Operator, Resolver, Trusted};
+#[cfg(feature = "jwt")]
+pub(super) use operator::Resolver;
+pub(super) use operator::{Operator, Trusted};
 pub use tls::{ClientTls, First, Tls, TlsVersion};
 
 /// What a server is told.

@@ -31,6 +31,11 @@ const PORT: &str = "a port, or -1 for any that is free";
 
 impl Subject for Monitoring {
     fn configure(&mut self, file: &mut Section) {
+        if !cfg!(feature = "monitoring") {
+            file.ignore(&["http_base_path", "max_closed_clients"]);
+            return file
+                .left_out(&["http", "http_port", "monitor_port", "https", "https_port"], "monitoring is");
+        }
         let http = file.take(&["http"]);
         if let Some((host, port)) = http.and_then(|value| value.parsed("HOST:PORT or PORT", host_port)) {
             self.port = Some(port);
@@ -60,6 +65,9 @@ impl Subject for Monitoring {
 
     fn apply(&mut self, matches: &Matches) -> Result<(), UsageError> {
         if let Some(port) = matches.text("http_port")? {
+            if !cfg!(feature = "monitoring") {
+                return Err(matches.error(format_args!("--http_port: monitoring is not in this build")));
+            }
             self.port = Some(port_number(port).ok_or_else(|| matches.wrong("http_port", PORT, port))?);
             self.secure = false;
         }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use lunix_proto::nkey::{Kind, PublicKey};
 
 use crate::config::{Section, Value};
-use crate::credentials::undecorated;
-use crate::natsd::auth::token::{self, Signed};
+use crate::natsd::auth::jwt;
 
 /// Whose tokens are trusted, and where those of accounts are found. Without operators there are no tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -48,9 +47,24 @@ pub(crate) enum Resolver {
     },
 }
 
+const KEYS: [&str; 9] = [
+    "operator",
+    "operators",
+    "trusted_keys",
+    "trusted",
+    "resolver",
+    "account_resolver",
+    "resolver_preload",
+    "resolver_pinned_accounts",
+    "resolver_tls",
+];
+
 impl Operator {
     /// Takes `operator`, `resolver` and what belongs to them.
     pub(super) fn configure(&mut self, file: &mut Section) {
+        if !cfg!(feature = "jwt") {
+            return file.left_out(&KEYS, "signed tokens are");
+        }
         let folder = file.file().parent().map(Path::to_owned).unwrap_or_default();
         if let Some(value) =
             file.take(&["operator", "operators", "root", "roots", "root_operator", "root_operators"])
@@ -98,11 +112,8 @@ impl Operator {
         let Ok(account) = PublicKey::parse_as(Kind::Account, value.key()) else {
             return value.note("expected the public key of an account, A…");
         };
-        let token = value.parsed("the token of this account", |text| {
-            let signed = Signed::read(text).ok()?;
-            let good = signed.claims().is_some_and(|claims| claims.subject == account);
-            good.then(|| text.to_owned())
-        });
+        let token = value
+            .parsed("the token of this account", |text| jwt::is_of(text, &account).then(|| text.to_owned()));
         self.preload.extend(token.map(|token| (account, token)));
     }
 }
@@ -115,13 +126,7 @@ fn key(value: &Value, kind: Kind, expected: &str) -> Option<PublicKey> {
 fn operator(text: &str, folder: &Path) -> Option<(Trusted, Option<PublicKey>)> {
     let text =
         if text.starts_with("eyJ") { text.to_owned() } else { fs::read_to_string(folder.join(text)).ok()? };
-    let signed = Signed::read(undecorated(&text)).ok()?;
-    let claims = signed.claims()?;
-    let lunix_proto::nkey::claims::Body::Operator(operator) = claims.body else { return None };
-    let keys = std::iter::once(claims.subject).chain(operator.signing_keys).collect();
-    // An operator vouches for itself.
-    let good = claims.issuer == claims.subject && claims.hold_at(token::now());
-    good.then_some((Trusted { keys, strict: operator.strict_signing_keys }, operator.system_account))
+    jwt::operator(&text)
 }
 
 /// `MEMORY`, or `{ type: full dir: FOLDER … }`.

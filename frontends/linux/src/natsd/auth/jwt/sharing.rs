@@ -6,10 +6,11 @@ use lunix_proto::nats::subject;
 use lunix_proto::nkey::PublicKey;
 use lunix_proto::nkey::claims::{self, Account, Body, Share};
 
-use super::borders::{Sheet, is_within};
-use super::grant::Responses;
 use super::resolver::Accounts;
-use super::token::{self, Signed};
+use super::signed::Signed;
+use super::times;
+use crate::natsd::auth::borders::{Sheet, is_within};
+use crate::natsd::auth::grant::Responses;
 use crate::natsd::settings::{Export, Import};
 
 /// The sheets of all accounts that are known, and of those that they import from.
@@ -106,7 +107,7 @@ fn is_activated(
         && is_issuer(&account, exporter, &claims.issuer, activation.issuer_account)
         && activation.share == import.share
         && is_within(&import.subject.to_string(), &activation.subject.to_string())
-        && claims.hold_at(token::now())
+        && claims.hold_at(times::now())
         && !is_revoked(&account, import, importer, claims.issued_at)
 }
 

@@ -9,18 +9,17 @@ use lunix_core::broker::AccountId;
 use lunix_proto::json::Str;
 use lunix_proto::nkey::PublicKey;
 use lunix_proto::nkey::claims::{self, Account, Body, Claims, List, SigningKey, User};
+use lunix_proto::nkey::jwt;
 
-use super::borders::Sheet;
-use super::grant::{ConnectionTypes, Permissions, Responses, Rule, push_line};
 use super::resolver::Accounts;
 use super::sharing::sheets;
-use super::template::{Values, fill};
-use super::times;
-use super::token::{self, Signed};
+use super::signed::Signed;
+use super::{Bearer, Refusal, Shown, Stay, times};
+use crate::natsd::auth::borders::Sheet;
+use crate::natsd::auth::grant::{ConnectionTypes, Permissions, Responses, Rule, push_line};
+use crate::natsd::auth::template::fill_rules;
+use crate::natsd::auth::token;
 use crate::natsd::settings::{Operator, Trusted};
-
-/// Why a token is refused, for the log.
-pub(super) type Refusal = &'static str;
 
 /// Whose tokens are trusted, and what the accounts are.
 #[derive(Debug)]
@@ -31,44 +30,9 @@ pub(crate) struct Trust {
     accounts: Accounts,
 }
 
-/// Who a token makes a client.
-#[derive(Clone, Debug)]
-pub(crate) struct Bearer {
-    /// What can end the client's stay later.
-    pub(super) stay: Stay,
-    /// What people call it.
-    pub(super) name: String,
-    pub(super) permissions: Permissions,
-    pub(super) subscriptions: Option<u32>,
-    pub(super) payload: Option<usize>,
-    /// For how long it may stay.
-    pub(super) rest: Option<Duration>,
-}
-
-/// What a client's stay depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stay {
-    pub(super) account: PublicKey,
-    pub(super) user: PublicKey,
-    issuer: PublicKey,
-    issued_at: i64,
-}
-
-/// What a client shows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<'c> {
-    pub(super) token: &'c str,
-    /// The signature of the nonce, in bytes.
-    pub(super) signature: Option<[u8; 64]>,
-    pub(super) nonce: &'c [u8],
-    /// None on a UNIX socket.
-    pub(super) address: Option<IpAddr>,
-    pub(super) connection: ConnectionTypes,
-}
-
 impl Trust {
     /// `None` if nobody is trusted.
-    pub(super) fn new(settings: &Operator) -> io::Result<Option<Self>> {
+    pub(in crate::natsd::auth) fn new(settings: &Operator) -> io::Result<Option<Self>> {
         if settings.trusted.is_empty() {
             return Ok(None);
         }
@@ -78,23 +42,23 @@ impl Trust {
     }
 
     /// The account whose users see what the server says about itself.
-    pub(super) fn system(&self) -> Option<PublicKey> {
+    pub(in crate::natsd::auth) fn system(&self) -> Option<PublicKey> {
         self.system
     }
 
     /// What becomes readable when tokens change.
-    pub(super) fn watch(&self) -> Option<&OwnedFd> {
+    pub(in crate::natsd::auth) fn watch(&self) -> Option<&OwnedFd> {
         self.accounts.watch()
     }
 
     /// Drains it.
-    pub(super) fn heard(&self) {
+    pub(in crate::natsd::auth) fn heard(&self) {
         self.accounts.heard();
     }
 
     /// Who a client with this token is.
-    pub(super) fn bearer(&mut self, shown: &Shown<'_>) -> Result<Bearer, Refusal> {
-        let now = token::now();
+    pub(in crate::natsd::auth) fn bearer(&mut self, shown: &Shown<'_>) -> Result<Bearer, Refusal> {
+        let now = times::now();
         let signed = Signed::read(shown.token).map_err(|_| "the token is none, or badly signed")?;
         let claims = signed.claims().ok_or("the token is none")?;
         let Body::User(user) = claims.body else { return Err("the token is not a user's") };
@@ -154,30 +118,49 @@ impl Trust {
     }
 
     /// Whether a client that was admitted may stay, now that tokens have changed.
-    pub(super) fn may_stay(&mut self, stay: &Stay) -> Result<(), Refusal> {
-        let (_, account, strict) = account(&mut self.accounts, &self.trusted, &stay.account, token::now())?;
+    pub(in crate::natsd::auth) fn may_stay(&mut self, stay: &Stay) -> Result<(), Refusal> {
+        let (_, account, strict) = account(&mut self.accounts, &self.trusted, &stay.account, times::now())?;
         signer(&account, &stay.account, &stay.issuer, strict).ok_or("who signed it may not any more")?;
         let revoked = account.revocations.revoke(stay.user.text().as_str(), stay.issued_at);
         if revoked { Err("the token is revoked") } else { Ok(()) }
     }
 
     /// It is another one after every change of what accounts are.
-    pub(super) fn version(&self) -> u64 {
+    pub(in crate::natsd::auth) fn version(&self) -> u64 {
         self.accounts.version()
     }
 
     /// What accounts give to and take from each other.
-    pub(super) fn sheets(&mut self, number: impl FnMut(&PublicKey) -> AccountId) -> Vec<Sheet> {
+    pub(in crate::natsd::auth) fn sheets(
+        &mut self,
+        number: impl FnMut(&PublicKey) -> AccountId,
+    ) -> Vec<Sheet> {
         sheets(&mut self.accounts, number)
     }
 
     /// How many clients, and how many leaf nodes, an account may have at the same time.
-    pub(super) fn connections(&mut self, account: &PublicKey) -> (Option<u32>, Option<u32>) {
+    pub(in crate::natsd::auth) fn connections(&mut self, account: &PublicKey) -> (Option<u32>, Option<u32>) {
         let claims = self.accounts.find(account).and_then(Signed::claims);
         let Some(Body::Account(account)) = claims.map(|claims| claims.body) else { return (None, None) };
         let limit = |limit: i64| u32::try_from(limit).ok();
         (limit(account.limits.connections), limit(account.limits.leafnodes))
     }
+}
+
+/// The operator whose token `text` is, and the system account that it names.
+pub(in crate::natsd) fn operator(text: &str) -> Option<(Trusted, Option<PublicKey>)> {
+    let signed = Signed::read(jwt::undecorated(text)).ok()?;
+    let claims = signed.claims()?;
+    let Body::Operator(operator) = claims.body else { return None };
+    let keys = std::iter::once(claims.subject).chain(operator.signing_keys).collect();
+    // An operator vouches for itself.
+    let good = claims.issuer == claims.subject && claims.hold_at(times::now());
+    good.then_some((Trusted { keys, strict: operator.strict_signing_keys }, operator.system_account))
+}
+
+/// Whether `text` is a token of `account`.
+pub(in crate::natsd) fn is_of(text: &str, account: &PublicKey) -> bool {
+    Signed::read(text).is_ok_and(|signed| signed.claims().is_some_and(|claims| claims.subject == *account))
 }
 
 /// An account that is trusted, and whether only its signing keys sign users.
@@ -277,7 +260,7 @@ fn permissions(
     }
     if scoped {
         let tags = |tags: List<'_, Str<'_>>, prefix: &str| {
-            let prefix = format!("{}:", prefix.to_lowercase());
+            let prefix = format!("{}:", prefix.to_ascii_lowercase());
             tags.into_iter()
                 .filter_map(|tag| tag.to_string().strip_prefix(&prefix).map(str::to_owned))
                 .collect::<Vec<_>>()
@@ -299,20 +282,6 @@ fn permissions(
         fill_rules(&mut found, &values).map_err(|_| "the scope makes no permissions for this user")?;
     }
     Ok(found)
-}
-
-/// Fills the places of all patterns. Where nothing is left of what is allowed, nothing is allowed.
-pub(super) fn fill_rules(
-    permissions: &mut Permissions,
-    values: &Values<'_>,
-) -> Result<(), super::template::TemplateError> {
-    for rule in [&mut permissions.publish, &mut permissions.subscribe] {
-        rule.deny = fill(&rule.deny, values, true)?;
-        if let Some(allow) = &mut rule.allow {
-            *allow = fill(allow, values, false)?;
-        }
-    }
-    Ok(())
 }
 
 /// Permissions of claims, in which an empty list allows all.

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use lunix_proto::nkey::PublicKey;
-use lunix_proto::nkey::jwt::MAX_TOKEN;
+use lunix_proto::nkey::jwt::{MAX_TOKEN, undecorated};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::os::fd::OwnedFd;
 
-use super::token::Signed;
-use crate::credentials::undecorated;
+use super::signed::Signed;
 use crate::natsd::settings::Resolver;
 
 /// Tokens of accounts, as they were last seen.

@@ -1,14 +1,19 @@
 //! The times of day at which a user may be connected.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lunix_proto::json::Str;
 use lunix_proto::nkey::claims::{List, Times};
 
-use super::token;
 use crate::sys::local_time::LocalTime;
 
 const DAY: u32 = 86_400;
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
 
 /// How long a user may stay; `Some(None)` for ever, `None` if it may not be there now.
 ///
@@ -23,7 +28,7 @@ pub(super) fn rest(times: List<'_, Times<'_>>, location: Str<'_>) -> Option<Opti
             let LocalTime { hour, minute, second, .. } = LocalTime::now();
             u32::from(hour) * 3_600 + u32::from(minute) * 60 + u32::from(second)
         }
-        "UTC" | "Etc/UTC" => u32::try_from(token::now().rem_euclid(i64::from(DAY))).ok()?,
+        "UTC" | "Etc/UTC" => u32::try_from(now().rem_euclid(i64::from(DAY))).ok()?,
         _ => return None,
     };
     let all: Option<Vec<Option<u32>>> = times
