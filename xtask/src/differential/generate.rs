@@ -80,7 +80,8 @@ impl Author {
             self.clients[who] = Client { here: true, headers: false, ..self.clients[who] };
             steps.push(Step::Open(who));
             if leaf || self.random.percent(self.house.connects) {
-                let connect = |author: &mut Self| if leaf { author.leaf_connect() } else { author.connect(who) };
+                let connect =
+                    |author: &mut Self| if leaf { author.leaf_connect() } else { author.connect(who) };
                 let mut ops = vec![connect(self)];
                 while ops.iter().any(|op| known::is_deliberate(&op.bytes)) {
                     ops = vec![connect(self)];

@@ -48,8 +48,10 @@ pub(super) fn without_token(shown: &str) -> String {
 pub(super) fn header(block: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(block);
     let Some((version, rest)) = text.split_once("\r\n") else { return block.to_vec() };
-    let (mut asker, mut lines): (Vec<&str>, Vec<&str>) =
-        rest.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with("Nats-Request-Info: "));
+    let (mut asker, mut lines): (Vec<&str>, Vec<&str>) = rest
+        .lines()
+        .filter(|line| !line.is_empty())
+        .partition(|line| line.starts_with("Nats-Request-Info: "));
     let Some(info) = asker.pop() else { return block.to_vec() };
     let (info, time) = info.split_once(",\"rtt\":").unwrap_or((info, ""));
     let info = format!("{info}{}", time.trim_start_matches(|c: char| c.is_ascii_digit()));

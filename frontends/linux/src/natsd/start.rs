@@ -97,7 +97,8 @@ impl Started {
             }
         }
         let mut memory = Growing::default();
-        let mut door = Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
+        let mut door =
+            Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
         if let Some(complaint) = door.complaint() {
             log.line(Tag::Warn, complaint);
         }

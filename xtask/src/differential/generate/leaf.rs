@@ -6,7 +6,15 @@ use crate::differential::script::Op;
 impl Author {
     pub(super) fn leaf_connect(&mut self) -> Op {
         let headers = self.random.of(&["true", "true", "true", "false"]);
-        let more = self.random.of(&["", "", "", "", ",\"is_hub\":true", ",\"deny_pub\":[\"%.b.>\"]", ",\"protocol\":1"]);
+        let more = self.random.of(&[
+            "",
+            "",
+            "",
+            "",
+            ",\"is_hub\":true",
+            ",\"deny_pub\":[\"%.b.>\"]",
+            ",\"protocol\":1",
+        ]);
         let json = format!(
             "{{\"name\":\"leaf-%\",\"cluster\":\"leaf-%\",\"server_id\":\"L%\",\"version\":\"2.15.1\",\"headers\":{headers}{more}}}"
         );

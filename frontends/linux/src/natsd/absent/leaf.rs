@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use lunix_core::broker::{ClientId, LeafAction, Peer, User, UserId};
 use lunix_core::time::Instant;
 
+use crate::natsd::auth::door::Verdict;
 use crate::natsd::server::{Server, Token};
 use crate::natsd::settings::Leafnodes;
 use crate::natsd::tls::Acceptor;
@@ -54,6 +55,20 @@ impl Server {
     pub(in crate::natsd) fn accept_leaf(&mut self, _: &mut Reactor<Token>, _: OwnedFd, _: Peer, _: String) {}
 
     pub(in crate::natsd) fn hear_leaves(&mut self, _: &mut Reactor<Token>) {}
+
+    pub(in crate::natsd) fn is_leaf(&self, _: ClientId) -> bool {
+        false
+    }
+
+    pub(in crate::natsd) fn decide_leaf(&mut self, _: &mut Reactor<Token>, _: ClientId, _: Verdict) {}
+
+    pub(in crate::natsd) fn admit_leaf(
+        &mut self,
+        _: &mut Reactor<Token>,
+        _: ClientId,
+    ) -> Result<(), &'static str> {
+        Ok(())
+    }
 
     pub(in crate::natsd) fn leaf_closed(&mut self, _: &mut Reactor<Token>, _: ClientId) {}
 

@@ -9,7 +9,7 @@ use lunix_proto::nats::Connect;
 
 use crate::natsd::memory::Growing;
 use crate::natsd::server::{Server, Token};
-use crate::natsd::settings::Monitoring;
+use crate::natsd::settings::{Monitoring, Tls};
 use crate::reactor::{Key, Reactor};
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl About {
 }
 
 impl Monitor {
-    pub(in crate::natsd) fn new(_: &Monitoring, _: &str, _: Instant) -> io::Result<Self> {
+    pub(in crate::natsd) fn new(_: &Monitoring, _: Option<&Tls>, _: &str, _: Instant) -> io::Result<Self> {
         Ok(Self)
     }
 

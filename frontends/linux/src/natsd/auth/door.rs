@@ -302,8 +302,7 @@ impl Door {
         if none && let Some((user, _, how)) = guest.and_then(|guest| guest.user) {
             return Verdict::Admit(user, how);
         }
-        let named =
-            (!shown.user.is_empty()).then(|| self.known.named.get(&shown.user.to_string())).flatten();
+        let named = (!shown.user.is_empty()).then(|| self.known.named.get(&shown.user.to_string())).flatten();
         let (expected, secret, given) = if let Some((user, at)) = named {
             let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such user") };
             if !found.connection_types.has(shown.connection) {

@@ -223,11 +223,8 @@ impl Server {
         link.name = connect.name.chars().collect();
         link.cluster = connect.cluster.chars().collect();
         link.headers = connect.headers;
-        link.wish = Some(Wish {
-            deny: listed(connect.deny_pub),
-            is_hub: connect.is_hub,
-            isolated: connect.isolate,
-        });
+        link.wish =
+            Some(Wish { deny: listed(connect.deny_pub), is_hub: connect.is_hub, isolated: connect.isolate });
         let cluster = &link.cluster;
         let refusal = if !connect.lang.is_empty() {
             Some("attempted to connect to leaf node port")

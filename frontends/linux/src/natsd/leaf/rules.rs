@@ -76,9 +76,10 @@ impl Rules {
                 let plain = lines.lines().filter(|line| !line.contains(' '));
                 plain.fold(String::new(), |all, line| all + line + "\n")
             }),
-            deny: rule.deny.lines().fold(String::new(), |all, line| {
-                all + line.split(' ').next().unwrap_or_default() + "\n"
-            }),
+            deny: rule
+                .deny
+                .lines()
+                .fold(String::new(), |all, line| all + line.split(' ').next().unwrap_or_default() + "\n"),
         };
         let Entry { account, permissions, subscriptions, expires, .. } = user;
         Self {

@@ -125,7 +125,8 @@ impl Door {
             None => Transport::Plain(socket),
         };
         // The index is less than `VISITS`.
-        let Ok(key) = reactor.add(&transport, Token::Monitor(Source::Visit(index as u32)), Ready::READ) else {
+        let Ok(key) = reactor.add(&transport, Token::Monitor(Source::Visit(index as u32)), Ready::READ)
+        else {
             return;
         };
         let until = reactor.now() + PATIENCE;

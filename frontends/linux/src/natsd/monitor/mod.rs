@@ -65,7 +65,8 @@ impl Monitor {
             Self { books: Books::new(now, settings.closed), door: None, address: None, zero: zero() };
         if let Some(port) = settings.port {
             let host = settings.host.as_deref().unwrap_or(host);
-            let listener = Listener::tcp_socket(host, port).map_err(|error| format!("{host}:{port}: {error}"))?;
+            let listener =
+                Listener::tcp_socket(host, port).map_err(|error| format!("{host}:{port}: {error}"))?;
             // Readers need no certificates.
             let tls = tls.filter(|_| settings.secure).map(|tls| Tls {
                 first: First::Always,

@@ -53,5 +53,5 @@ never! {
     bearer(&Shown<'_>) -> Result<Bearer, Refusal>;
     may_stay(&Stay) -> Result<(), Refusal>;
     version() -> u64;
-    connections(&PublicKey) -> Option<u32>;
+    connections(&PublicKey) -> (Option<u32>, Option<u32>);
 }
