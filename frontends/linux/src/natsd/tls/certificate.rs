@@ -204,4 +204,56 @@ mod tests {
             proptest::prop_assert_eq!(Certificate::parse(&der.into()), None);
         }
     }
+
+    fn of(pairs: &[(String, String)]) -> Certificate {
+        Certificate { names: Vec::new(), subject: pairs.to_vec() }
+    }
+
+    /// As a configuration would say it.
+    fn written(pairs: &[(String, String)], between: char) -> String {
+        let escaped = |value: &String| {
+            value.chars().fold(String::new(), |mut text, char| {
+                if matches!(char, ',' | '+' | '\\') {
+                    text.push('\\');
+                }
+                text.push(char);
+                text
+            })
+        };
+        let parts: Vec<String> =
+            pairs.iter().map(|(key, value)| format!(" {key} = {} ", escaped(value))).collect();
+        parts.join(&between.to_string())
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_name_that_is_written_down_is_the_subject_and_no_other_is(
+            subject in proptest::collection::vec(("[A-Z]{1,3}", "[a-c,+\\\\=äÖ]{1,6}"), 1..5),
+            other in proptest::collection::vec(("[A-Z]{1,3}", "[a-c,+\\\\=äÖ]{1,6}"), 0..5),
+            plus in proptest::bool::ANY,
+        ) {
+            let between = if plus { '+' } else { ',' };
+            let reversed: Vec<_> = subject.iter().rev().cloned().collect();
+            proptest::prop_assert!(of(&subject).is_subject(&written(&reversed, between)));
+            let fold = |pairs: &[(String, String)]| {
+                let mut pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.clone(), value.to_lowercase())).collect();
+                pairs.sort();
+                pairs
+            };
+            let same = fold(&subject) == fold(&other);
+            proptest::prop_assert_eq!(of(&subject).is_subject(&written(&other, between)), same);
+        }
+
+        #[test]
+        fn any_text_is_borne_and_never_is_nobody(text in ".*", noise in "[A-C=,+\\\\ ]*") {
+            let _ = distinguished_name(&text);
+            proptest::prop_assert!(!of(&[]).is_subject(&text));
+            proptest::prop_assert!(!of(&[]).is_subject(&noise));
+        }
+
+        #[test]
+        fn bytes_that_are_no_certificate_have_no_names(der in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            proptest::prop_assert_eq!(Certificate::parse(&der.into()), None);
+        }
+    }
 }
