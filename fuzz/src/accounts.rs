@@ -247,10 +247,7 @@ pub fn ops(data: &[u8]) {
     for op in data.chunks_exact(6) {
         let &[kind, number, extra, ref choices @ ..] = op else { unreachable!() };
         let client = usize::from(kind / 8 % 3);
-        bench.got.iter_mut().for_each(Vec::clear);
-        for client in 0..3 {
-            bench.input(Input::Flushed { client: id(client), left: 0 });
-        }
+        bench.flush();
         let subject = name(choices);
         match kind % 8 {
             0 | 1 => subscribe(&mut bench, &mut model, client, number % 16, extra, subject),

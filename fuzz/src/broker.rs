@@ -119,6 +119,8 @@ pub(crate) struct Bench {
     /// How many users there are.
     users: u32,
     asked: Vec<(ClientId, Option<UserId>)>,
+    /// What lines are written to; making one anew for each input would take most of the time.
+    room: Vec<u8>,
 }
 
 impl Bench {
@@ -139,6 +141,7 @@ impl Bench {
             terms: [None; CONNECTIONS],
             greeted: Vec::new(),
             asked: Vec::new(),
+            room: vec![0; 16 << 10],
         };
         (0..3).for_each(|client| bench.open(client));
         bench
@@ -160,6 +163,15 @@ impl Bench {
         self.input(Input::LeafOpened { client: id(client), peer: Peer::Local });
     }
 
+    /// Nothing waits any longer for those for whom something may.
+    pub(crate) fn flush(&mut self) {
+        for client in 0..CONNECTIONS {
+            if !std::mem::take(&mut self.got[client]).is_empty() && !self.ended[client] {
+                self.input(Input::Flushed { client: id(client), left: 0 });
+            }
+        }
+    }
+
     pub(crate) fn receive(&mut self, client: usize, bytes: &[u8]) {
         if self.ended[client] {
             return;
@@ -168,7 +180,10 @@ impl Bench {
         while !self.unread[client].is_empty() {
             let unread = std::mem::take(&mut self.unread[client]);
             match self.input(Input::Received { client: id(client), bytes: &unread }) {
-                Progress::Consumed(len) => self.unread[client] = unread[len..].to_vec(),
+                Progress::Consumed(len) => {
+                    self.unread[client] = unread;
+                    self.unread[client].drain(..len);
+                }
                 Progress::Waits => unreachable!(),
                 Progress::Needs(len) => {
                     assert!(len > unread.len());
@@ -184,7 +199,7 @@ impl Bench {
             Input::Received { bytes, .. } => bytes,
             _ => b"",
         };
-        let mut buffer = vec![0; 16 << 10];
+        let mut buffer = std::mem::take(&mut self.room);
         let mut closed = Vec::new();
         let mut turn = self.broker.handle(self.now, input);
         while let Some(action) = turn.poll() {
@@ -240,6 +255,7 @@ impl Bench {
             }
         }
         let progress = turn.progress();
+        self.room = buffer;
         for client in closed {
             self.stalled[client.index() as usize] = false;
             assert!(!std::mem::replace(&mut self.ended[client.index() as usize], true), "closed twice");
@@ -294,10 +310,7 @@ pub fn router_ops(data: &[u8]) {
     for op in data.chunks_exact(6) {
         let &[kind, sid, extra, ref choices @ ..] = op else { unreachable!() };
         let client = usize::from(kind / 8 % 3);
-        bench.got.iter_mut().for_each(Vec::clear);
-        for client in 0..3 {
-            bench.input(Input::Flushed { client: id(client), left: 0 });
-        }
+        bench.flush();
         let subject = name(&choices[..1 + usize::from(kind / 64).min(2)]);
         // Every third name is longer than what a subscription holds in place.
         let sid_text =

@@ -11,7 +11,7 @@ use lunix_core::broker::{AccountId, Input, LeafTerms, Limits, Permissions, Subje
 use lunix_proto::nats::subject::{is_literal, is_pattern};
 
 use crate::accounts::{covers, matches};
-use crate::broker::{Bench, CONNECTIONS, Tight, id};
+use crate::broker::{Bench, Tight, id};
 
 const HUB: usize = 3;
 const LEAF: usize = 4;
@@ -145,10 +145,7 @@ pub fn ops(data: &[u8]) {
     LEAVES.iter().for_each(|leaf| join(&mut bench, *leaf));
     for op in data.chunks_exact(6) {
         let &[kind, number, extra, ref choices @ ..] = op else { unreachable!() };
-        bench.got.iter_mut().for_each(Vec::clear);
-        for connection in 0..CONNECTIONS {
-            bench.input(Input::Flushed { client: id(connection), left: 0 });
-        }
+        bench.flush();
         let (client, leaf) = (CLIENTS[usize::from(kind / 8 % 2)], LEAVES[usize::from(kind / 8 % 4)]);
         let subject = name(choices);
         let queue = ["", "q", "a-queue-group-of-several-chunks"][usize::from(extra % 3)];

@@ -165,6 +165,20 @@ fn users_see_nothing_of_the_system() {
     assert_eq!(user.line(), "MSG $SYS.ACCOUNT.A.CONNECT 2 1");
     user.line();
     user.sync();
+    // Nobody answers it what only the system may ask, and no order of its is obeyed.
+    let id = server.json("/varz")["server_id"].as_str().unwrap().to_owned();
+    let mut asker = server.connect("\"user\":\"a\",\"pass\":\"a\",\"no_responders\":true");
+    asker.say("SUB answers 1");
+    for what in ["VARZ", "CONNZ", "RELOAD", "LDM", "KICK"] {
+        for whom in ["PING", &id] {
+            asker.say(&format!("PUB $SYS.REQ.SERVER.{whom}.{what} answers 9\n{{\"cid\":1}}"));
+        }
+    }
+    // Its first client hears the requests, which are plain messages here; nobody else does anything.
+    asker.say("PING");
+    assert_eq!(asker.line(), "PONG");
+    assert_eq!(connections(&server), 3);
+    assert!(!server.log().contains("Reloaded") && !server.log().to_lowercase().contains("lame duck"));
 }
 
 trait Loosely {
