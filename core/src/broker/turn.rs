@@ -586,7 +586,8 @@ impl<'t, M: Memory> Turn<'t, M> {
             let quiet = slot.heard + interval;
             // The first one is to tell how far away the client is, however much it says.
             if quiet > self.now && (slot.pinged || interval < FIRST_PING) {
-                slot.ping_at = Some(quiet);
+                // As nats-server has it, a later one is left out where the client has been heard since the one before.
+                slot.ping_at = Some(if slot.pinged { self.now + interval } else { quiet });
             } else if slot.pings_out >= machine.limits.ping_max {
                 self.line(client, Control::Error(ErrorText::Stale));
                 return self.close(client, Reason::Stale);

@@ -198,7 +198,9 @@ fn traffic_delays_the_ping() {
         bench.say(client, "PING");
         assert_eq!(bench.got(client), "PONG\n");
     }
-    bench.pass(Duration::from_secs(120));
+    bench.pass(Duration::from_secs(119));
+    assert_eq!(bench.got(client), "");
+    bench.pass(Duration::from_secs(121));
     assert_eq!(bench.got(client), "PING\n");
 }
 
@@ -218,6 +220,15 @@ fn nobody_on_this_machine_is_asked_unless_the_interval_is_set() {
     assert_eq!(bench.got(client), "PING\n");
     bench.pass(Duration::from_millis(100));
     assert_eq!(bench.got(client), "-ERR 'Stale Connection'\n<Stale Connection>");
+    // A short one counts from when the client has last been heard.
+    let client = bench.open();
+    bench.got(client);
+    bench.pass(Duration::from_millis(60));
+    bench.say(client, "CONNECT {\"verbose\":false}");
+    bench.pass(Duration::from_millis(60));
+    assert_eq!(bench.got(client), "");
+    bench.pass(Duration::from_millis(40));
+    assert_eq!(bench.got(client), "PING\n");
 }
 
 type Small = Arrays<112, 64, 8, 64, 8>;

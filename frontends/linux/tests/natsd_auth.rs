@@ -157,6 +157,20 @@ fn accounts_are_apart() {
 }
 
 #[test]
+fn users_of_the_system_account_are_told_so() {
+    let server = Server::start(
+        "system_account: S, accounts { S { users: [{ user: s, password: s }] }, A { users: [{ user: a, password: a }] } }",
+    );
+    for (user, account, is_system) in [("s", "S", true), ("a", "A", false)] {
+        let mut client = server.open();
+        assert_eq!(say_connect(&mut client, &json!({"user": user, "pass": user, "protocol": 1})), "PONG");
+        let info = client.line();
+        assert!(info.contains(&format!("\"remote_account\":\"{account}\"")), "{info}");
+        assert_eq!(info.contains("\"acc_is_sys\":true"), is_system, "{info}");
+    }
+}
+
+#[test]
 fn accounts_export_and_import() {
     let server = Server::start(
         "accounts {

@@ -78,6 +78,14 @@ fn what_suites_and_shared_files_have_is_taken() {
         let (code, said) = natsd(&["-t", "-c", path.to_str().unwrap()]);
         assert_eq!(code, 0, "{text}: {said}");
     }
+    // A variable's name may be a setting's, as in a configuration of nats-server's own tests.
+    let shared = "authorization { PASS: word, users: [{ user: a, password: $PASS }] }
+        leafnodes { remotes: [{ url: [\"leafnode://a:1\", \"leaf://b\"] }, { url: c }] }";
+    let path = folder.file("shared.conf", shared);
+    assert_eq!(natsd(&["-t", "-c", path.to_str().unwrap()]).0, 0);
+    let path = folder.file("alone.conf", "authorization { PASS: word }");
+    let (code, said) = natsd(&["-t", "-c", path.to_str().unwrap()]);
+    assert!(code == 2 && said.contains("PASS: expected a user for this password"), "{said}");
     let server = Server::start("websocket { port: -1 }\nclient_advertise: '[fd00::1]:99'\nserver_name: me\n");
     assert!(server.log().contains("websocket: natsd has no WebSocket listener; natsws is one"));
     let info = server.open().info;

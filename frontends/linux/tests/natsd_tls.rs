@@ -490,3 +490,90 @@ fn a_certificate_says_which_user_it_is() {
         assert_eq!(eve.rest(), "-ERR 'Authorization Violation'\n");
     }
 }
+
+#[test]
+fn a_user_may_be_a_subject_without_its_domain() {
+    let config = block("ca_file: \"DIR/ca.pem\", verify_and_map: true")
+        + "authorization { users: [{ user: \"CN=bob\" }, { user: \"CN=bob,DC=org\", permissions { publish: org } }] }";
+    let server = Server::start(&config, |ca| {
+        let domain = || DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 25]);
+        ca.sign("org", &[(DnType::CommonName, "bob"), (domain(), "org")], Vec::new());
+        ca.sign("net", &[(DnType::CommonName, "bob"), (domain(), "net")], Vec::new());
+    });
+    for (name, said) in
+        [("org", "-ERR 'Permissions Violation for Publish to \"x\"'\nPONG\n"), ("net", "PONG\n")]
+    {
+        let (mut client, _) = server.connect(server.config(&[&TLS13], Some(name)));
+        client.say("PUB x 0\n\nPING\n");
+        client.expect(said);
+    }
+}
+
+#[test]
+fn without_ca_file_the_authorities_of_the_machine_sign_for_clients() {
+    let folder = Folder::new();
+    let client = [(DnType::CommonName, "c")];
+    let ours = Authority::new(&folder.0, "ca");
+    ours.sign_server("server");
+    ours.sign("ours", &client, Vec::new());
+    Authority::new(&folder.0, "other").sign("theirs", &client, Vec::new());
+    let authorities = folder.0.join("ca.pem");
+    let server = Server::start_with(folder, &block("verify: true"), |command| {
+        command.env("SSL_CERT_FILE", authorities).env_remove("SSL_CERT_DIR");
+    });
+    for (name, good) in [("ours", true), ("theirs", false)] {
+        let mut plain = server.dial();
+        line(&mut plain);
+        assert_eq!(shakes_hands(plain, server.config(&[&TLS12], Some(name))), good, "{name}");
+    }
+}
+
+#[test]
+fn monitoring_over_https() {
+    let config = block("ca_file: \"DIR/ca.pem\", verify: true") + "https: \"127.0.0.1:-1\"";
+    let server = Server::start(&config, |_| {});
+    let ports = server.folder.0.join(format!("natsd_{}.ports", server.child.id()));
+    let ports = fs::read_to_string(ports).unwrap();
+    let address =
+        ports.split("\"monitoring\":[\"https://").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let dial = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // Readers need no certificate, though clients do.
+    let mut reader = secure(dial(), server.trusting());
+    for _ in 0..2 {
+        reader.say("GET /healthz HTTP/1.1\nHost: x\n\n");
+        assert_eq!(reader.line(), "HTTP/1.1 200 OK");
+        let head = std::iter::from_fn(|| Some(reader.line()).filter(|line| !line.is_empty()));
+        assert!(head.take(20).count() < 20);
+        let mut body = [0; 15];
+        reader.0.read_exact(&mut body).unwrap();
+        assert_eq!(&body, b"{\"status\":\"ok\"}");
+    }
+    reader.say("GET /varz HTTP/1.1\nHost: x\nConnection: close\n\n");
+    let varz = reader.rest();
+    let port = address.rsplit(':').next().unwrap();
+    assert!(varz.starts_with("HTTP/1.1 200 OK\n") && varz.contains("\"http_port\": 0"), "{varz}");
+    assert!(!port.is_empty() && varz.contains("\"https_port\""), "{varz}");
+    let mut plain = dial();
+    plain.write_all(b"GET /varz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut said = Vec::new();
+    let _ = plain.read_to_end(&mut said);
+    assert!(!String::from_utf8_lossy(&said).contains("HTTP"));
+
+    let mistake = |config: &str| {
+        let folder = Folder::new();
+        let path = folder.0.join("c.conf");
+        fs::write(&path, config).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_lunix"))
+            .args(["natsd", "-t", "-c"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(mistake("https: 8443").contains("https: expected a tls block"));
+    assert!(mistake("http: 8222\nhttps: 8443").contains("https: expected either HTTP or HTTPS"));
+}

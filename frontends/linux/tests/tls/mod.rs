@@ -113,10 +113,17 @@ impl Server {
 
     /// `DIR` in `config` stands for the folder.
     pub fn start_in(folder: Folder, config: &str) -> Self {
+        Self::start_with(folder, config, |_| {})
+    }
+
+    /// With what `set` sets of its command.
+    pub fn start_with(folder: Folder, config: &str, set: impl FnOnce(&mut Command)) -> Self {
         let file = folder.0.join("natsd.conf");
         let path = folder.0.display().to_string();
         fs::write(&file, config.replace("DIR", &path)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_lunix"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lunix"));
+        set(&mut command);
+        let child = command
             .args(["natsd", "-p", "-1", "-D", "-ports_file_dir", &path])
             .arg("--socket")
             .arg(folder.0.join("sock"))
