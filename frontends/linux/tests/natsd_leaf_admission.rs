@@ -19,7 +19,7 @@ const CROWDED: &str = "-ERR 'maximum account active connections exceeded'";
 /// A natsd that leaf nodes may join at this port.
 fn hub(leafnodes: &str, more: &str) -> (Server, u16) {
     let port = port();
-    let server = Server::start(&format!("leafnodes {{ listen: \"127.0.0.1:{port}\" {leafnodes} }}\n{more}"));
+    let server = Server::start(&format!("leafnodes {{ listen: \"127.0.0.1:{port}\"\n{leafnodes} }}\n{more}"));
     (server, port)
 }
 
