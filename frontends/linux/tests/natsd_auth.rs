@@ -71,7 +71,7 @@ fn one_user_or_one_token() {
 
 #[test]
 fn who_says_nothing_is_closed_in_time() {
-    let server = Server::start("authorization { token: x, timeout: 0.3 }");
+    let server = Server::start("authorization { token: x, timeout: 0.001 }");
     let mut client = server.open();
     assert_eq!([client.line(), client.line()], ["-ERR 'Authentication Timeout'", ""]);
 }

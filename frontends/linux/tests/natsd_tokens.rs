@@ -264,3 +264,60 @@ asyncio.run(main(sys.argv[1], eval(sys.argv[2])))
         assert_eq!(run(port, &options), said, "{options}");
     }
 }
+
+#[test]
+fn tokens_of_accounts_are_sent_to_the_server() {
+    let (realm, system, user) = (Realm::new(), Realm::new(), KeyPair::new_user());
+    let folder = Folder::new();
+    let key = realm.account.public_key();
+    let of_system = {
+        let limits = json!({"limits": {"subs": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1}});
+        token(&realm.operator, &system.account, "account", limits, &json!({}))
+    };
+    let server = Server::start(&format!(
+        "operator: {}\nsystem_account: {system}\nresolver {{ type: full, dir: \"{}\" }}\n\
+         resolver_preload {{ {system}: {of_system} }}",
+        realm.operator_token(),
+        folder.0.display(),
+        system = system.account.public_key(),
+    ));
+    let users = realm.user_token(&user, &json!({}), &json!({}));
+    assert_eq!(with_token(&server, &user, &users).1, VIOLATION, "there is no account yet");
+    let (mut boss, said) = with_token(&server, &user, &system.user_token(&user, &json!({}), &json!({})));
+    assert_eq!(said, "PONG");
+    boss.say("SUB answers 1");
+    boss.sync();
+    let mut push = |subject: &str, text: &str| {
+        boss.say(&format!("PUB {subject} answers {}\n{text}", text.len()));
+        assert!(boss.line().starts_with("MSG answers 1 "));
+        let answer: Value = serde_json::from_str(&boss.line()).unwrap();
+        assert_eq!(boss.line(), "");
+        assert!(answer["server"]["id"].is_string());
+        answer
+    };
+    let good = realm.account_token(&json!({}));
+    let by_name = format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.UPDATE");
+    for (subject, text, account) in [
+        ("$SYS.REQ.CLAIMS.UPDATE", "nonsense", "n/a"),
+        ("$SYS.REQ.CLAIMS.UPDATE", &*users, "n/a"),
+        ("$SYS.REQ.CLAIMS.UPDATE", &*Realm::new().account_token(&json!({})), ""),
+        (&*by_name, &*of_system, ""),
+    ] {
+        let error = &push(subject, text)["error"];
+        assert_eq!(error["code"], 500, "{error}");
+        assert!(
+            error["description"].as_str().unwrap().starts_with("jwt update resulted in error - "),
+            "{error}"
+        );
+        assert!(account.is_empty() || error["account"] == account, "{error}");
+    }
+    let updated = json!({"account": key, "code": 200, "message": "jwt updated"});
+    assert_eq!(push("$SYS.REQ.CLAIMS.UPDATE", &good)["data"], updated);
+    assert_eq!(fs::read_to_string(folder.0.join(format!("{key}.jwt"))).unwrap(), good);
+    let (mut client, said) = with_token(&server, &user, &users);
+    assert_eq!(said, "PONG");
+    // A new token is heard of at once.
+    let revoked = realm.account_token(&json!({"revocations": {user.public_key(): now() + 1}}));
+    assert_eq!(push(&by_name, &revoked)["data"], updated);
+    assert_eq!([client.line(), client.line()], [VIOLATION, ""]);
+}

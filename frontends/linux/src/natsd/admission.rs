@@ -93,6 +93,7 @@ impl Server {
                 }
             }
         }
+        self.broker.memory_mut().served.claims = self.wires.door.keeps_tokens();
         self.watch_tokens(reactor);
         self.close_what_ended(reactor);
     }

@@ -129,6 +129,7 @@ impl Started {
 
         let seed = random.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         memory.served.id.clone_from(&identity.id);
+        memory.served.claims = door.keeps_tokens();
         door.expect_leaves(&settings.leafnodes.users, &mut memory.users);
         let broker = Broker::new(memory, settings.limits, seed);
         let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));

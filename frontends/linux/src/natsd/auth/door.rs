@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use lunix_core::broker::{AccountId, ClientId, Peer, Reason, UserId};
+use lunix_core::broker::{AccountId, ClientId, Peer, UserId};
 use lunix_core::time::Instant;
 use lunix_proto::json::Str;
 use lunix_proto::nats::Connect;
@@ -84,14 +84,14 @@ pub(super) struct Guest {
     serial: u64,
     pub(super) user: Option<(UserId, AccountId, How)>,
     /// What only matters to few.
-    more: Option<Box<More>>,
+    pub(super) more: Option<Box<More>>,
 }
 
 #[derive(Debug, Default)]
-struct More {
+pub(super) struct More {
     nonce: Option<[u8; NONCE]>,
     address: Option<IpAddr>,
-    stay: Option<Stay>,
+    pub(super) stay: Option<Stay>,
     /// Whom it is when the password that is being hashed is right.
     hoped: Option<(UserId, How)>,
 }
@@ -99,20 +99,20 @@ struct More {
 /// Who may come in.
 #[derive(Debug)]
 pub(crate) struct Door {
-    auth: Auth,
+    pub(super) auth: Auth,
     pub(super) accounts: Accounts,
-    known: Known,
+    pub(super) known: Known,
     /// Whom `leafnodes.authorization` names.
     pub(super) leaves: Vec<(Credential, UserId)>,
-    trust: Option<Trust>,
+    pub(super) trust: Option<Trust>,
     diagnosis: Option<Diagnosis>,
     hasher: Hasher,
-    guests: Vec<Option<Guest>>,
+    pub(super) guests: Vec<Option<Guest>>,
     serial: u64,
     /// That of the tokens that the borders are made of.
-    version: u64,
+    pub(super) version: u64,
     /// The user that runs this server.
-    owner: u32,
+    pub(super) owner: u32,
 }
 
 impl Door {
@@ -152,6 +152,23 @@ impl Door {
     /// What becomes readable when tokens of accounts change.
     pub(crate) fn changes(&self) -> Option<BorrowedFd<'_>> {
         Some(self.trust.as_ref()?.watch()?.as_fd())
+    }
+
+    /// Whether tokens of accounts that are sent can be kept.
+    pub(crate) fn keeps_tokens(&self) -> bool {
+        self.trust.as_ref().is_some_and(Trust::keeps_tokens)
+    }
+
+    /// Keeps an account's token; see [`Trust::keep_token`].
+    pub(crate) fn keep_token(
+        &self,
+        text: &str,
+        of: Option<&str>,
+    ) -> Result<PublicKey, (Option<PublicKey>, String)> {
+        match &self.trust {
+            Some(trust) => trust.keep_token(text, of),
+            None => Err((None, "there is no operator".to_owned())),
+        }
     }
 
     /// What an account is called.
@@ -489,7 +506,7 @@ impl Door {
     }
 
     /// Draws the borders between the accounts of tokens anew, if a token has changed.
-    fn redraw(&mut self, users: &mut Users) {
+    pub(super) fn redraw(&mut self, users: &mut Users) {
         let Self { trust: Some(trust), accounts, version, .. } = self else { return };
         // To draw them, further tokens may be read.
         while *version != trust.version() {
@@ -531,78 +548,6 @@ impl Door {
             self.accounts.leave(account);
             users.release(user);
         }
-    }
-
-    /// Tokens of accounts have changed: who may not stay.
-    pub(crate) fn review(&mut self, users: &mut Users) -> Vec<(ClientId, Reason)> {
-        let Some(trust) = &mut self.trust else { return Vec::new() };
-        trust.heard();
-        let mut gone = Vec::new();
-        for (index, guest) in (0..).zip(&self.guests) {
-            let stay = guest.as_ref().and_then(|guest| guest.more.as_ref()?.stay);
-            if stay.is_some_and(|stay| trust.may_stay(&stay).is_err()) {
-                gone.push((ClientId::new(index), Reason::Revoked));
-            }
-        }
-        self.redraw(users);
-        gone
-    }
-
-    /// Takes new settings. Answers who is whom now, and who may not stay.
-    ///
-    /// # Errors
-    /// There is no folder for the tokens of accounts; nothing has changed.
-    pub(crate) fn reload(
-        &mut self,
-        auth: &Auth,
-        users: &mut Users,
-    ) -> io::Result<Vec<(ClientId, Result<UserId, Reason>)>> {
-        if *auth == self.auth {
-            return Ok(Vec::new());
-        }
-        let trust = Trust::new(&auth.operator)?;
-        let old_known = std::mem::replace(&mut self.known, Known::new(auth, &mut self.accounts, users));
-        let old_auth = std::mem::replace(&mut self.auth, auth.clone());
-        self.trust = trust;
-        self.version = 0;
-        self.redraw(users);
-        let mut changes = Vec::new();
-        for index in 0..self.guests.len() {
-            let client = ClientId::new(u32::try_from(index).unwrap_or(u32::MAX));
-            let Some((user, _, how)) = self.guest(client).and_then(|guest| guest.user) else { continue };
-            if how == How::Leaf {
-                continue;
-            }
-            let stay = self.guest(client).and_then(|guest| guest.more.as_ref()?.stay);
-            let found = match (how, stay, &mut self.trust) {
-                (_, Some(stay), Some(trust)) => {
-                    if trust.may_stay(&stay).is_err() {
-                        changes.push((client, Err(Reason::Revoked)));
-                    }
-                    continue;
-                }
-                (_, Some(_), None) => None,
-                (How::Uid(uid, _), None, _) => self.again_by_uid(uid, users),
-                (How::Others, None, _) => self.known.others.map(|user| (user, how)),
-                (How::Configured | How::Leaf, None, _) => {
-                    old_known.same_in(user, &old_auth, &self.known, &self.auth).map(|user| (user, how))
-                }
-            };
-            let seated = found.and_then(|(user, how)| self.seat(client, user, how, users).ok());
-            changes.push((client, seated.ok_or(Reason::Authentication)));
-        }
-        old_known.release(users);
-        Ok(changes)
-    }
-
-    fn again_by_uid(&mut self, uid: u32, users: &mut Users) -> Option<(UserId, How)> {
-        if self.auth.identity.asked == Asked::No {
-            return None;
-        }
-        let rule = Rule::of(uid, &[], self.owner, &self.auth.identity);
-        let identity = &self.auth.identity;
-        let entry = || users.insert(identity::entry(uid, rule, identity));
-        Some((*self.known.by_uid.entry((uid, rule)).or_insert_with(entry), How::Uid(uid, rule)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod borders;
+mod change;
 pub(super) mod door;
 pub(crate) mod grant;
 mod hasher;

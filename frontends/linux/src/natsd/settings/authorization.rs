@@ -98,7 +98,7 @@ impl Authorization {
     }
 }
 
-const MIN_TIMEOUT: Duration = Duration::from_millis(10);
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 pub(super) fn secret(value: &Value) -> Option<Secret> {

@@ -124,8 +124,12 @@ fn key(value: &Value, kind: Kind, expected: &str) -> Option<PublicKey> {
 
 /// A token, or the file that holds it, bare or between lines of dashes.
 fn operator(text: &str, folder: &Path) -> Option<(Trusted, Option<PublicKey>)> {
-    let text =
-        if text.starts_with("eyJ") { text.to_owned() } else { fs::read_to_string(folder.join(text)).ok()? };
+    let text = if text.starts_with("eyJ") {
+        text.to_owned()
+    } else {
+        // As all paths it may be seen from where the server was started.
+        fs::read_to_string(folder.join(text)).or_else(|_| fs::read_to_string(text)).ok()?
+    };
     jwt::operator(&text)
 }
 

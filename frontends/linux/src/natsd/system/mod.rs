@@ -2,6 +2,7 @@
 //!
 //! Nothing is made that nobody listens to, and nothing wakes an idle server for it.
 
+mod claims;
 mod options;
 mod requests;
 

@@ -28,6 +28,8 @@ pub(in crate::natsd) struct Asked {
 pub(in crate::natsd) struct Served {
     /// The server's.
     pub(in crate::natsd) id: String,
+    /// Tokens of accounts are kept.
+    pub(in crate::natsd) claims: bool,
 }
 
 /// What a request's subject says.
@@ -43,6 +45,8 @@ enum Request<'s> {
     Own(&'s str),
     /// All accounts.
     Accounts,
+    /// A token is sent, of this account or of any.
+    Claims(Option<&'s str>),
 }
 
 /// What can be asked of all servers, and of one.
@@ -72,6 +76,13 @@ impl Served {
                 "ACCOUNT.PING.STATZ" => Some(Request::Own("STATZ")),
                 _ => None,
             };
+        }
+        if self.claims
+            && let Some(of) = rest.strip_suffix("CLAIMS.UPDATE")
+        {
+            let account = of.strip_prefix("ACCOUNT.").and_then(|of| of.strip_suffix('.'));
+            return (of.is_empty() || account.is_some_and(|account| !account.contains('.')))
+                .then_some(Request::Claims(account));
         }
         let mut tokens = rest.split('.');
         let request = match (tokens.next()?, tokens.next()?, tokens.next()) {
@@ -119,10 +130,13 @@ impl Server {
 
     fn answer(&mut self, reactor: &mut Reactor<Token>, asked: &Asked) {
         let now = reactor.now();
-        let Some(reply) = asked.reply.as_deref() else { return };
         let Ok(subject) = str::from_utf8(&asked.subject) else { return };
         let served = &self.broker.memory().served;
         let Some(request) = served.request(asked.account, subject) else { return };
+        if let Request::Claims(account) = request {
+            return self.keep_claims(now, asked, account);
+        }
+        let Some(reply) = asked.reply.as_deref() else { return };
         let options = match Options::of(&asked.payload) {
             Ok(options) => options,
             Err(text) => return self.respond(now, asked.account, reply, Answer::Error(400, text)),
@@ -153,6 +167,7 @@ impl Server {
                 let name = self.wires.door.account_name(status.account).to_owned();
                 self.account(now, asked.account, reply, &name, what, &options)
             }
+            Request::Claims(_) => return,
             Request::Account(name, what) => self.account(now, asked.account, reply, name, what, &options),
         };
         self.respond(now, asked.account, reply, answer);
@@ -411,7 +426,9 @@ mod tests {
 
     #[test]
     fn subjects_say_who_is_asked_and_what() {
-        let served = Served { id: "ME".to_owned() };
+        let mut served = Served { id: "ME".to_owned(), claims: false };
+        assert_eq!(served.request(AccountId::SYSTEM, "$SYS.REQ.CLAIMS.UPDATE"), None);
+        served.claims = true;
         for (subject, system, others) in [
             ("$SYS.REQ.USER.INFO", Some(Request::User), Some(Request::User)),
             ("$SYS.REQ.SERVER.PING", Some(Request::Server("STATSZ")), None),
@@ -424,6 +441,10 @@ mod tests {
             ("$SYS.REQ.ACCOUNT.PING.STATZ", Some(Request::Accounts), Some(Request::Own("STATZ"))),
             ("$SYS.REQ.ACCOUNT.A.INFO", Some(Request::Account("A", "INFO")), None),
             ("$SYS.REQ.ACCOUNT.A.NOTHING", None, None),
+            ("$SYS.REQ.CLAIMS.UPDATE", Some(Request::Claims(None)), None),
+            ("$SYS.REQ.ACCOUNT.A.CLAIMS.UPDATE", Some(Request::Claims(Some("A"))), None),
+            ("$SYS.REQ.ACCOUNT.A.B.CLAIMS.UPDATE", None, None),
+            ("$SYS.REQ.XCLAIMS.UPDATE", None, None),
         ] {
             assert_eq!(served.request(AccountId::SYSTEM, subject), system, "{subject}");
             assert_eq!(served.request(AccountId::GLOBAL, subject), others, "{subject}");

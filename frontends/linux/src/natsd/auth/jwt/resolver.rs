@@ -74,6 +74,19 @@ impl Accounts {
         self.known.get(account).map(|known| &known.signed)
     }
 
+    /// Whether tokens that are sent can be kept.
+    pub(super) fn keeps(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Keeps a token in its file, which is never seen half written. What watches the folder hears of it.
+    pub(super) fn keep(&self, account: &PublicKey, text: &str) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Err(io::ErrorKind::Unsupported.into()) };
+        let hidden = folder.path.join(format!(".{account}"));
+        fs::write(&hidden, text)?;
+        fs::rename(hidden, folder.file(account))
+    }
+
     /// The accounts whose tokens have been seen.
     pub(super) fn known(&self) -> Vec<PublicKey> {
         self.known.keys().copied().collect()

@@ -130,6 +130,34 @@ impl Trust {
         self.accounts.version()
     }
 
+    /// Whether tokens of accounts that are sent can be kept.
+    pub(super) fn keeps_tokens(&self) -> bool {
+        self.accounts.keeps()
+    }
+
+    /// Keeps the token of an account, which must be `of` if that is given. Answers whose it is, as far as it is known, and
+    /// what is wrong with it.
+    pub(super) fn keep_token(
+        &self,
+        text: &str,
+        of: Option<&str>,
+    ) -> Result<PublicKey, (Option<PublicKey>, String)> {
+        let text = token::undecorated(text);
+        let none = || (None, "that is no token of an account, or it is badly signed".to_owned());
+        let signed = Signed::read(text).map_err(|_| none())?;
+        let claims = signed.claims().ok_or_else(none)?;
+        let (Body::Account(_), account) = (claims.body, claims.subject) else { return Err(none()) };
+        let wrong = |why: &str| Err((Some(account), why.to_owned()));
+        if of.is_some_and(|of| of != account.to_string()) {
+            return wrong("subject does not match jwt content");
+        }
+        if trusted(&self.trusted, &claims.issuer).is_none() {
+            return wrong("it is not signed by a trusted operator");
+        }
+        self.accounts.keep(&account, text).map_err(|error| (Some(account), error.to_string()))?;
+        Ok(account)
+    }
+
     /// What accounts give to and take from each other.
     pub(in crate::natsd::auth) fn sheets(
         &mut self,
