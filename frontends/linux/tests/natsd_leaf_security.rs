@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use natsd_peer::{PATIENCE, Server, wait_for};
 
-const CONNECT: &str = r#"CONNECT {"name":"edge","cluster":"edge","server_id":"E","user":"u","pass":"p","headers":true}"#;
+const CONNECT: &str =
+    r#"CONNECT {"name":"edge","cluster":"edge","server_id":"E","user":"u","pass":"p","headers":true}"#;
 
 /// A server with a port for leaf nodes, and that port.
 fn server(config: &str) -> (Server, u16) {
@@ -78,7 +79,9 @@ fn who_has_not_joined_hears_and_says_nothing() {
         leaf.say(line);
         assert_eq!(leaf.rest(), "-ERR 'Authorization Violation'\n", "{line}");
     }
-    for connect in [CONNECT.replace("\"p\"", "\"q\""), CONNECT.replace("\"u\"", "\"root\""), "CONNECT {}".into()] {
+    for connect in
+        [CONNECT.replace("\"p\"", "\"q\""), CONNECT.replace("\"u\"", "\"root\""), "CONNECT {}".into()]
+    {
         let mut leaf = Leaf::dial(port);
         leaf.say(&format!("{connect}\nLS+ >\nLMSG a 1\nx"));
         assert_eq!(leaf.rest(), "-ERR 'Authorization Violation'\n", "{connect}");

@@ -24,6 +24,7 @@ pub(in crate::natsd) struct Asked {
 #[derive(Debug, Default)]
 pub(in crate::natsd) struct Served {
     pub(in crate::natsd) id: String,
+    pub(in crate::natsd) claims: bool,
 }
 
 impl System {

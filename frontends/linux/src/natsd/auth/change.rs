@@ -6,8 +6,8 @@ use lunix_core::broker::{ClientId, Reason, UserId};
 
 use super::door::{Door, How};
 use super::identity::{self, Rule};
+use super::jwt::Trust;
 use super::known::Known;
-use super::operator::Trust;
 use super::users::Users;
 use crate::natsd::settings::{Asked, Auth};
 

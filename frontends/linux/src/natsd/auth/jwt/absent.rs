@@ -53,5 +53,7 @@ never! {
     bearer(&Shown<'_>) -> Result<Bearer, Refusal>;
     may_stay(&Stay) -> Result<(), Refusal>;
     version() -> u64;
+    keeps_tokens() -> bool;
+    keep_token(&str, Option<&str>) -> Result<PublicKey, (Option<PublicKey>, String)>;
     connections(&PublicKey) -> (Option<u32>, Option<u32>);
 }

@@ -131,18 +131,18 @@ impl Trust {
     }
 
     /// Whether tokens of accounts that are sent can be kept.
-    pub(super) fn keeps_tokens(&self) -> bool {
+    pub(in crate::natsd::auth) fn keeps_tokens(&self) -> bool {
         self.accounts.keeps()
     }
 
     /// Keeps the token of an account, which must be `of` if that is given. Answers whose it is, as far as it is known, and
     /// what is wrong with it.
-    pub(super) fn keep_token(
+    pub(in crate::natsd::auth) fn keep_token(
         &self,
         text: &str,
         of: Option<&str>,
     ) -> Result<PublicKey, (Option<PublicKey>, String)> {
-        let text = token::undecorated(text);
+        let text = jwt::undecorated(text);
         let none = || (None, "that is no token of an account, or it is badly signed".to_owned());
         let signed = Signed::read(text).map_err(|_| none())?;
         let claims = signed.claims().ok_or_else(none)?;
