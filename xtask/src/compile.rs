@@ -28,7 +28,7 @@ pub fn natsd() -> Result<PathBuf> {
         "lunix",
         "--no-default-features",
         "--features",
-        "natsd",
+        "natsd,jwt,leaf,monitoring",
     ]);
     shell::run(&mut command)?;
     Ok(paths::target().join("release/lunix"))
@@ -51,8 +51,10 @@ pub enum Programs {
     All,
     /// natsd, natsdev and natstoast alone.
     Daemons,
-    /// natsd alone.
+    /// natsd alone, with everything but TLS.
     Natsd,
+    /// natsd alone, with nothing that can be left out.
+    NatsdBare,
 }
 
 /// The command that makes the static multi-call program, where it leaves it, and with which library.
@@ -64,9 +66,10 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     command.args(["build", "--package", "lunix", "--profile", "size", "--target", STATIC_TARGET]);
     // TLS is left out: it would double the program, and its C code needs a compiler for musl.
     let features = match programs {
-        Programs::All => "natsd,natsdev,natsinit,natstoast,commands",
-        Programs::Daemons => "natsd,natsdev,natstoast",
-        Programs::Natsd => "natsd",
+        Programs::All => "natsd,jwt,leaf,monitoring,natsdev,natsinit,natstoast,commands",
+        Programs::Daemons => "natsd,jwt,leaf,monitoring,natsdev,natstoast",
+        Programs::Natsd => "natsd,jwt,leaf,monitoring",
+        Programs::NatsdBare => "natsd",
     };
     command.args(["--no-default-features", "--features", features]);
     if std == Std::Own {
@@ -75,11 +78,17 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
         // Nothing unwinds, and a panic is an illegal instruction: its messages and what prints them would be a fifth
         // of the program, the tables an eighth, relocations at its start a twelfth. The kernel logs where it was
         // ("invalid opcode ip:"), and at that address it is in the same program with `--config profile.size.strip=false`.
+        // `{:?}` writes nothing; clippy sees to it that nobody needs what it would. The toolchain's own linker
+        // neither pads segments to pages nor keeps functions that are the same: 10 KB.
         let flags = [
             "-Cforce-unwind-tables=no",
             "-Crelocation-model=static",
             "-Zunstable-options",
             "-Cpanic=immediate-abort",
+            "-Zfmt-debug=none",
+            "-Clinker-features=+lld",
+            "-Clink-self-contained=+linker",
+            "-Clink-arg=-Wl,--icf=all",
         ];
         let flags = format!("target.{STATIC_TARGET}.rustflags={flags:?}");
         command.args(["--config", &flags]);

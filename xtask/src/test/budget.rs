@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -15,6 +16,7 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
     for (name, limit) in read(&budget, "programs")? {
         let programs = match name.as_str() {
             "natsd" => Programs::Natsd,
+            "natsd-bare" => Programs::NatsdBare,
             "daemons" => Programs::Daemons,
             "lunix" => Programs::All,
             _ => bail!("targets/budget.toml: no build is called {name}"),
@@ -27,6 +29,30 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
         }
         let size = fs::metadata(&program).with_context(|| format!("look at {}", program.display()))?.len();
         hold(run, &name, size, limit);
+        if programs == Programs::NatsdBare {
+            says_what_is_left_out(run, &program)?;
+        }
+    }
+    Ok(())
+}
+
+/// Each part that natsd is built without has one clear line for those who configure it.
+fn says_what_is_left_out(run: &mut Run, natsd: &Path) -> Result<()> {
+    let scratch = paths::Scratch::under(&paths::target())?;
+    let file = scratch.path().join("natsd.conf");
+    fs::write(&file, "operator: x\nleafnodes { port: 1 }\nhttp: 1\n")?;
+    let output = Command::new(natsd).args(["natsd", "--check-config", "--config"]).arg(&file).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines = [
+        "1:11: operator: signed tokens are not in this build",
+        "2:11: leafnodes: leaf nodes are not in this build",
+        "3:7: http: monitoring is not in this build",
+    ];
+    let all = lines.iter().all(|line| said.contains(line));
+    if all && output.status.code() == Some(2) {
+        run.pass("left out");
+    } else {
+        run.fail("left out", &format!("expected {lines:#?}, found {said}"));
     }
     Ok(())
 }
