@@ -20,13 +20,16 @@ pub struct Node {
     literals: u32,
     /// The first subscription to the subject that ends here.
     pub(super) subscriptions: u32,
-    /// How many tokens the label has.
+    /// How many tokens the label has, and [`WILD`].
     tokens: u8,
     /// The tokens with the dots between them, at most [`LABEL`] bytes unless it is one token.
     pub(super) label: Label,
 }
 
 pub(super) type Label = Text<18>;
+
+/// In [`Node::tokens`]: there are wildcards among them.
+const WILD: u8 = 0x80;
 
 /// As many bytes as two chunks have. A label of several tokens is short, so that it can be split.
 const LABEL: usize = 56;
@@ -46,6 +49,19 @@ impl Node {
 
     fn is_bare(&self) -> bool {
         self.subscriptions == NONE && self.literals == 0 && self.star == NONE && self.tail == NONE
+    }
+
+    /// Follows the label from the beginning of `subject`, which has no empty tokens; `None` if they part.
+    #[inline]
+    fn along(&self, chunks: &[Chunk], subject: &[u8]) -> Option<Along> {
+        match self.label.short() {
+            Some((label, len)) if self.tokens & WILD == 0 => {
+                let rest = subject.strip_prefix(label.get(..len)?)?;
+                is_at_end(rest).then_some(Along::To(len))
+            }
+            Some(([b'*', ..], 1)) => Some(Along::To(token_at(subject, 0).len())),
+            _ => along(self.label.parts(chunks), subject),
+        }
     }
 
     fn begins_with(&self, chunks: &[Chunk], token: &[u8]) -> bool {
@@ -228,9 +244,13 @@ impl Trie {
         label: &[u8],
     ) -> Option<()> {
         let text = Text::store(label, tables.chunks, chunk_pool)?;
-        let dots = label.iter().filter(|byte| **byte == b'.').count();
+        let tokens = label.split(|byte| *byte == b'.');
+        let tokens = tokens.fold(0, |count, token| {
+            let wild = if matches!(token, b"*" | b">") { WILD } else { 0 };
+            (count + 1) | wild
+        });
         let node = at_mut(tables.nodes, child)?;
-        (node.parent, node.label, node.tokens) = (parent, text, dots as u8 + 1);
+        (node.parent, node.label, node.tokens) = (parent, text, tokens);
         let above = at_mut(tables.nodes, parent)?;
         match token_at(label, 0) {
             b"*" => above.star = child,
@@ -287,17 +307,19 @@ fn is_at_end(rest: &[u8]) -> bool {
 /// How many bytes of whole tokens both begin with.
 fn shared(label: Parts<'_>, subject: &[u8]) -> usize {
     let (mut len, mut whole) = (0, 0);
-    for byte in label.flatten() {
-        let rest = subject.get(len..).unwrap_or_default();
-        if *byte == b'.' && is_at_end(rest) {
-            whole = len;
+    for part in label {
+        for byte in part {
+            let other = subject.get(len);
+            if *byte == b'.' && matches!(other, None | Some(b'.')) {
+                whole = len;
+            }
+            if other != Some(byte) {
+                return whole;
+            }
+            len += 1;
         }
-        if rest.first() != Some(byte) {
-            return whole;
-        }
-        len += 1;
     }
-    if is_at_end(subject.get(len..).unwrap_or_default()) { len } else { whole }
+    if matches!(subject.get(len), None | Some(b'.')) { len } else { whole }
 }
 
 /// How far the literal tokens of a subject go along a label.
@@ -308,7 +330,7 @@ enum Along {
     All,
 }
 
-/// Follows a label from the beginning of `subject`, which has no empty tokens; `None` if they part.
+/// [`Node::along`] for any label.
 fn along(label: Parts<'_>, subject: &[u8]) -> Option<Along> {
     let mut len = 0;
     let mut label = label.flatten().peekable();
@@ -414,7 +436,7 @@ impl Walk {
                     // After a literal child its sibling `*` has its turn; after that there is none.
                     self.stage = if above.star == self.node { Stage::Leave } else { Stage::Star };
                     self.node = node.parent;
-                    for _ in 0..node.tokens {
+                    for _ in 0..node.tokens & !WILD {
                         let before = subject.get(..self.from.saturating_sub(1)).unwrap_or_default();
                         self.from = before.iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
                     }
@@ -427,7 +449,7 @@ impl Walk {
     /// Goes down to `child` if the subject goes on as its label; answers whether `child` stands for all of it.
     fn descend(&mut self, tables: &Tables<'_>, child: u32, subject: &[u8]) -> bool {
         let Some(node) = at(tables.nodes, child) else { return false };
-        match along(node.label.parts(tables.chunks), subject.get(self.from..).unwrap_or_default()) {
+        match node.along(tables.chunks, subject.get(self.from..).unwrap_or_default()) {
             None => false,
             Some(Along::All) => true,
             Some(Along::To(len)) => {
