@@ -426,6 +426,7 @@ impl Machine {
             }
             passage.held = Some(relay);
         }
+        self.note_behind(tables, passage, client);
         passage.delivered = true;
         self.statistics.out_messages += 1;
         self.statistics.out_bytes += body_len as u64;

@@ -288,3 +288,22 @@ fn a_leaf_belongs_to_its_account() {
     bench.input(Input::Publish { account, subject: b"a", reply: None, header_len: 0, body });
     assert_eq!(bench.got(hub), "LMSG a 2\nhi\n");
 }
+
+#[test]
+fn who_sends_over_a_slow_link_waits_for_it() {
+    let mut bench = with(Limits { leaves: 8, pending: 10_000, ..Limits::default() });
+    let hub = bench.join(HUB);
+    let client = bench.connect();
+    bench.say(hub, "LS+ a");
+    bench.flushed(hub, 8_000);
+    bench.say(client, "PUB a 2\nhi");
+    assert_eq!(bench.stalled, [client]);
+    bench.flushed(hub, 0);
+    assert_eq!(bench.stalled, []);
+    // What comes over a link is not.
+    let slow = bench.connect();
+    bench.say(slow, "SUB b 1");
+    bench.flushed(slow, 8_000);
+    bench.say(hub, "LMSG b 2\nhi");
+    assert_eq!(bench.stalled, []);
+}

@@ -111,7 +111,7 @@ pub static COMMAND: Command = Command {
         "Flags are those of nats-server, with one dash or two. A client on the UNIX socket is faster than one on \
          TCP. Nothing happens while nothing happens: an idle server makes no system call.",
         "The configuration file has nats-server's syntax (blocks, lists, include, $VARIABLES) and its keys: host, \
-         port, listen, client_advertise, server_name, server_tags, max_payload, max_control_line, max_connections, max_subscriptions, max_pending, write_deadline, \
+         port, listen, client_advertise, server_name, server_tags, max_payload, max_control_line, max_connections, max_subscriptions, max_pending, write_deadline, no_fast_producer_stall, \
          ping_interval, ping_max, no_header_support, pid_file, ports_file_dir, log_file, logtime, debug, trace, \
          lame_duck_duration, lame_duck_grace_period, http, http_port, http_base_path, max_closed_clients; and our own: socket, max_pending_all (what may wait for all clients together).",
         "Who may connect: authorization with users, passwords (plain or bcrypt), token, nkeys and permissions; accounts; \
