@@ -13,7 +13,7 @@ const BODY: usize = 1024;
 /// More than may wait, with what kernels keep between the ends.
 const MESSAGES: usize = 96 << 10;
 /// A quarter of that is seconds of a stalled publisher's, and nothing is late on a busy machine.
-const CONFIG: &str = "max_pending: 64MB, write_deadline: 10m";
+const CONFIG: &str = "max_pending: 64MB, write_deadline: \"10m\"";
 
 /// natsd, and nats-server where there is one.
 fn each(config: &str, test: impl Fn(&Server)) {
