@@ -1,6 +1,6 @@
-//! What changes for everybody at once: limits, and what `INFO` says.
+//! What every client is looked at for: its deadlines, new limits, and what `INFO` says.
 
-use super::client::{ClientId, State};
+use super::client::{Admission, ClientId, FIRST_PING, State};
 use super::control::{Control, ErrorText};
 use super::memory::Memory;
 use super::pool::at_mut;
@@ -26,6 +26,47 @@ impl<M: Memory> Turn<'_, M> {
         self.broker.machine.limits = Limits { leaves, ..limits };
         self.look_at_all(Look::Limits);
         self.look_at_stalled();
+    }
+
+    /// Carries out what is due of a client.
+    pub(super) fn look_at_deadlines(&mut self, client: ClientId) {
+        let tables = self.broker.memory.tables();
+        let machine = &mut self.broker.machine;
+        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
+        else {
+            return;
+        };
+        if slot.blocked.is_some_and(|since| since + machine.limits.write_deadline <= self.now) {
+            return self.close(client, Reason::WriteDeadline);
+        }
+        if slot.until.is_some_and(|until| until <= self.now) {
+            let known = slot.admission == Admission::Known;
+            self.refused(client, if known { Reason::Expired } else { Reason::AuthenticationTimeout });
+            return;
+        }
+        if slot.ping_at.is_some_and(|at| at <= self.now)
+            && let Some(interval) = slot.ping_interval(&machine.limits)
+        {
+            let quiet = slot.heard + interval;
+            // The first one is to tell how far away the client is, however much it says.
+            if quiet > self.now && (slot.pinged || interval < FIRST_PING) {
+                // As nats-server has it, a later one is left out where the client has been heard since the one before.
+                slot.ping_at = Some(if slot.pinged { self.now + interval } else { quiet });
+            } else if slot.pings_out >= machine.limits.ping_max {
+                self.line(client, Control::Error(ErrorText::Stale));
+                return self.close(client, Reason::Stale);
+            } else {
+                slot.pinged = true;
+                slot.pings_out += 1;
+                slot.asked = Some(self.now);
+                slot.ping_at = Some(self.now + interval);
+                let deadline = slot.deadline(&machine.limits);
+                machine.note(deadline);
+                return self.line(client, Control::Ping);
+            }
+        }
+        let deadline = slot.deadline(&machine.limits);
+        machine.note(deadline);
     }
 
     /// Gives a client the new limits; closes it if there are too many of them.

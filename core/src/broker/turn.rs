@@ -4,7 +4,7 @@ use lunix_proto::nats::{ClientOp, DecodeError, Info, Publish, subject};
 
 use super::admission::{Asking, connect};
 use super::change::Look;
-use super::client::{Admission, Client, ClientId, FIRST_PING, Peer, State, Wishes};
+use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText, Sid, Welcome};
 use super::delivery::Delivery;
 use super::leaf_action::{LeafAction, Told};
@@ -563,46 +563,6 @@ impl<'t, M: Memory> Turn<'t, M> {
             Look::Inform => self.inform(client),
         }
         true
-    }
-
-    fn look_at_deadlines(&mut self, client: ClientId) {
-        let tables = self.broker.memory.tables();
-        let machine = &mut self.broker.machine;
-        let Some(slot) = at_mut(tables.clients, client.index()).filter(|slot| slot.state == State::Open)
-        else {
-            return;
-        };
-        if slot.blocked.is_some_and(|since| since + machine.limits.write_deadline <= self.now) {
-            return self.close(client, Reason::WriteDeadline);
-        }
-        if slot.until.is_some_and(|until| until <= self.now) {
-            let known = slot.admission == Admission::Known;
-            self.refused(client, if known { Reason::Expired } else { Reason::AuthenticationTimeout });
-            return;
-        }
-        if slot.ping_at.is_some_and(|at| at <= self.now)
-            && let Some(interval) = slot.ping_interval(&machine.limits)
-        {
-            let quiet = slot.heard + interval;
-            // The first one is to tell how far away the client is, however much it says.
-            if quiet > self.now && (slot.pinged || interval < FIRST_PING) {
-                // As nats-server has it, a later one is left out where the client has been heard since the one before.
-                slot.ping_at = Some(if slot.pinged { self.now + interval } else { quiet });
-            } else if slot.pings_out >= machine.limits.ping_max {
-                self.line(client, Control::Error(ErrorText::Stale));
-                return self.close(client, Reason::Stale);
-            } else {
-                slot.pinged = true;
-                slot.pings_out += 1;
-                slot.asked = Some(self.now);
-                slot.ping_at = Some(self.now + interval);
-                let deadline = slot.deadline(&machine.limits);
-                machine.note(deadline);
-                return self.line(client, Control::Ping);
-            }
-        }
-        let deadline = slot.deadline(&machine.limits);
-        machine.note(deadline);
     }
 }
 
