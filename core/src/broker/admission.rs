@@ -83,7 +83,8 @@ impl<'t, M: Memory> Turn<'t, M> {
 
     pub(super) fn admitted(&mut self, client: ClientId, user: UserId) {
         let Broker { memory, machine } = &mut *self.broker;
-        let Some(User { account, permissions, subscriptions, payload, expires }) = memory.user(user) else {
+        let Some(User { account, permissions, subscriptions, payload, expires, .. }) = memory.user(user)
+        else {
             return self.refused(client, Reason::Authentication);
         };
         let rights = Rights::of(&permissions);
@@ -201,6 +202,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             Reason::AuthenticationTimeout => ErrorText::AuthenticationTimeout,
             Reason::AccountConnections => ErrorText::AccountConnections,
             Reason::Expired => ErrorText::AuthenticationExpired,
+            Reason::AccountExpired => ErrorText::AccountExpired,
             _ => ErrorText::Authorization,
         };
         if !is_open(&self.broker.memory.tables(), client) {

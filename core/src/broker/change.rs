@@ -5,6 +5,7 @@ use super::control::{Control, ErrorText};
 use super::memory::Memory;
 use super::pool::at_mut;
 use super::turn::{Turn, welcome};
+use super::user::UserId;
 use super::{Limits, Reason};
 
 /// Why every client is looked at.
@@ -40,18 +41,24 @@ impl<M: Memory> Turn<'_, M> {
             return self.close(client, Reason::WriteDeadline);
         }
         if slot.until.is_some_and(|until| until <= self.now) {
-            let known = slot.admission == Admission::Known;
-            self.refused(client, if known { Reason::Expired } else { Reason::AuthenticationTimeout });
-            return;
+            let (known, user) = (slot.admission == Admission::Known, UserId::new(slot.user));
+            let reason = match self.broker.memory.user(user) {
+                _ if !known => Reason::AuthenticationTimeout,
+                Some(user) if user.account_expires => Reason::AccountExpired,
+                _ => Reason::Expired,
+            };
+            return self.refused(client, reason);
         }
         if slot.ping_at.is_some_and(|at| at <= self.now)
             && let Some(interval) = slot.ping_interval(&machine.limits)
         {
-            let quiet = slot.heard + interval;
-            // The first one is to tell how far away the client is, however much it says.
-            if quiet > self.now && (slot.pinged || interval < FIRST_PING) {
-                // As nats-server has it, a later one is left out where the client has been heard since the one before.
-                slot.ping_at = Some(if slot.pinged { self.now + interval } else { quiet });
+            let quiet = self.now.since(slot.heard);
+            // The answer to the last one does not count as something that the client has said.
+            if slot.pinged && quiet + slot.rtt.unwrap_or_default() < interval {
+                slot.ping_at = Some(self.now + interval);
+            } else if !slot.pinged && quiet < interval && interval < FIRST_PING {
+                // Else the first one is to tell how far away the client is, however much it says.
+                slot.ping_at = Some(slot.heard + interval);
             } else if slot.pings_out >= machine.limits.ping_max {
                 self.line(client, Control::Error(ErrorText::Stale));
                 return self.close(client, Reason::Stale);

@@ -94,6 +94,8 @@ pub enum ErrorText<'a> {
     AuthenticationTimeout,
     /// A user whose time is over.
     AuthenticationExpired,
+    /// An account whose time is over.
+    AccountExpired,
     /// A leaf node that is connected to itself by way of others.
     Loop,
 }
@@ -137,6 +139,7 @@ impl ErrorText<'_> {
             Self::AccountConnections => "maximum account active connections exceeded",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::AuthenticationExpired => "User Authentication Expired",
+            Self::AccountExpired => "Account Authentication Expired",
         };
         say(text.as_bytes(), false);
     }

@@ -258,6 +258,8 @@ pub enum Reason {
     AuthenticationTimeout,
     /// Its user's time is over.
     Expired,
+    /// Its account's time is over.
+    AccountExpired,
     /// Its user's credentials are no longer accepted.
     Revoked,
     /// The driver ends.
@@ -290,7 +292,7 @@ impl core::fmt::Display for Reason {
             Self::Authentication => "Authentication Failure",
             Self::AccountConnections => "Maximum Account Connections Exceeded",
             Self::AuthenticationTimeout => "Authentication Timeout",
-            Self::Expired => "Authentication Expired",
+            Self::Expired | Self::AccountExpired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
             Self::Shutdown => "Server Shutdown",
             Self::Kicked => "Kicked",

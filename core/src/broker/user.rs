@@ -98,12 +98,22 @@ pub struct User<'m> {
     pub payload: Option<usize>,
     /// When its connections end.
     pub expires: Option<Instant>,
+    /// It is its account whose time is over then.
+    pub account_expires: bool,
 }
 
 impl User<'_> {
     /// One who may do everything in `account`.
     pub const fn of(account: AccountId) -> Self {
-        Self { account, permissions: Permissions::ALL, subscriptions: None, payload: None, expires: None }
+        let permissions = Permissions::ALL;
+        Self {
+            account,
+            permissions,
+            subscriptions: None,
+            payload: None,
+            expires: None,
+            account_expires: false,
+        }
     }
 }
 

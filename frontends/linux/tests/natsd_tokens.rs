@@ -175,6 +175,23 @@ fn tokens_end() {
 }
 
 #[test]
+fn tokens_of_accounts_end() {
+    let (realm, user) = (Realm::new(), KeyPair::new_user());
+    let nats = json!({"limits": {"subs": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1}});
+    let account = token(&realm.operator, &realm.account, "account", nats, &json!({"exp": now() + 3}));
+    let server = Server::start(&format!(
+        "operator: {}\nresolver: MEMORY\nresolver_preload {{ {}: {account} }}",
+        realm.operator_token(),
+        realm.account.public_key(),
+    ));
+    let long = realm.user_token(&user, &json!({}), &json!({"exp": now() + 600}));
+    let (mut client, said) = with_token(&server, &user, &long);
+    assert_eq!(said, "PONG");
+    assert_eq!([client.line(), client.line()], ["-ERR 'Account Authentication Expired'", ""]);
+    assert_eq!(with_token(&server, &user, &long).1, VIOLATION);
+}
+
+#[test]
 fn a_folder_of_tokens_is_watched() {
     let (realm, user, other) = (Realm::new(), KeyPair::new_user(), KeyPair::new_user());
     let folder = Folder::new();

@@ -484,7 +484,8 @@ impl Door {
             Verdict::Refuse(why) => Some(Err(why)),
             Verdict::Admit(user, how) => Some(self.seat(client, user, how, users)),
             Verdict::Bearer(bearer) => {
-                let Bearer { stay, name, permissions, subscriptions, payload, rest } = *bearer;
+                let Bearer { stay, name, permissions, subscriptions, payload, rest, account_expires } =
+                    *bearer;
                 self.redraw(users);
                 let trust = self.trust.as_mut()?;
                 let account = self.accounts.of_key(&stay.account, trust.system());
@@ -492,8 +493,15 @@ impl Door {
                 self.accounts.limit(account, most, leafnodes);
                 let expires = rest.map(|rest| now + rest);
                 let name = if name.is_empty() { stay.user.to_string() } else { name };
-                let user =
-                    users.insert(Entry { name, account, permissions, subscriptions, payload, expires });
+                let user = users.insert(Entry {
+                    name,
+                    account,
+                    permissions,
+                    subscriptions,
+                    payload,
+                    expires,
+                    account_expires,
+                });
                 let seated = self.seat(client, user, How::Configured, users);
                 if let (Ok(_), Some(Some(guest))) = (&seated, self.guests.get_mut(client.index() as usize)) {
                     guest.more.get_or_insert_default().stay = Some(stay);

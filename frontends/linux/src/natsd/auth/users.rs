@@ -16,12 +16,15 @@ pub(crate) struct Entry {
     pub(crate) subscriptions: Option<u32>,
     pub(crate) payload: Option<usize>,
     pub(crate) expires: Option<Instant>,
+    /// It is the account's time that is over then.
+    pub(crate) account_expires: bool,
 }
 
 impl Entry {
     /// Somebody without limits of their own.
     pub(super) fn new(name: String, account: AccountId, permissions: grant::Permissions) -> Self {
-        Self { name, account, permissions, subscriptions: None, payload: None, expires: None }
+        let (subscriptions, payload, expires) = (None, None, None);
+        Self { name, account, permissions, subscriptions, payload, expires, account_expires: false }
     }
 }
 
@@ -71,7 +74,8 @@ impl Users {
 
     /// The same in the broker's words.
     pub(crate) fn of_broker(&self, user: UserId) -> Option<User<'_>> {
-        let Entry { account, permissions, subscriptions, payload, expires, .. } = self.find(user)?;
+        let Entry { account, permissions, subscriptions, payload, expires, account_expires, .. } =
+            self.find(user)?;
         Some(User {
             account: *account,
             permissions: Permissions {
@@ -82,6 +86,7 @@ impl Users {
             subscriptions: *subscriptions,
             payload: *payload,
             expires: *expires,
+            account_expires: *account_expires,
         })
     }
 }

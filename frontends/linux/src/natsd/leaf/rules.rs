@@ -27,6 +27,7 @@ pub(super) struct Rules {
     pub(super) subscriptions: Option<u32>,
     /// When it has to go.
     pub(super) expires: Option<Instant>,
+    pub(super) account_expires: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,8 @@ impl Side {
 
 impl Rules {
     pub(super) fn of(account: AccountId) -> Self {
-        Self { account, send: Side::default(), take: Side::default(), subscriptions: None, expires: None }
+        let (send, take) = (Side::default(), Side::default());
+        Self { account, send, take, subscriptions: None, expires: None, account_expires: false }
     }
 
     /// What a leaf node may do that is this user. Patterns that are about queue groups are taken at their strictest: to
@@ -81,13 +83,14 @@ impl Rules {
                 .lines()
                 .fold(String::new(), |all, line| all + line.split(' ').next().unwrap_or_default() + "\n"),
         };
-        let Entry { account, permissions, subscriptions, expires, .. } = user;
+        let Entry { account, permissions, subscriptions, expires, account_expires, .. } = user;
         Self {
             account: *account,
             send: side(&permissions.subscribe),
             take: side(&permissions.publish),
             subscriptions: *subscriptions,
             expires: *expires,
+            account_expires: *account_expires,
         }
     }
 }
@@ -116,7 +119,7 @@ impl Rulebook {
         let rules = self.0.get(&user.index().checked_sub(LEAVES)?)?;
         let permissions =
             Permissions { publish: rules.send.subjects(), subscribe: rules.take.subjects(), responses: None };
-        let Rules { account, subscriptions, expires, .. } = *rules;
-        Some(User { permissions, subscriptions, expires, ..User::of(account) })
+        let Rules { account, subscriptions, expires, account_expires, .. } = *rules;
+        Some(User { permissions, subscriptions, expires, account_expires, ..User::of(account) })
     }
 }

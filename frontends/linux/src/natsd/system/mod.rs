@@ -157,6 +157,7 @@ impl Server {
                     | Reason::AuthenticationTimeout
                     | Reason::AccountConnections
                     | Reason::Expired
+                    | Reason::AccountExpired
                     | Reason::Revoked
             )
         );

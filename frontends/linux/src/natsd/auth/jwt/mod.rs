@@ -41,6 +41,8 @@ pub(crate) struct Bearer {
     pub(in crate::natsd::auth) payload: Option<usize>,
     /// For how long it may stay.
     pub(in crate::natsd::auth) rest: Option<Duration>,
+    /// It is the account's time that is over then.
+    pub(in crate::natsd::auth) account_expires: bool,
 }
 
 /// What a client's stay depends on.

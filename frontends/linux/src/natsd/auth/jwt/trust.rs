@@ -99,6 +99,7 @@ impl Trust {
         }
         let rest = times::rest(user.times, user.times_location).ok_or("it is not the user's time")?;
         let expires = earlier(claims.expires, account_claims.expires);
+        let of_account = until(Some(account_claims.expires).filter(|time| *time != 0), now);
         let rest = [rest, until(expires, now)].into_iter().flatten().min();
         let scoped = signer.scope.is_some();
         Ok(Bearer {
@@ -114,6 +115,7 @@ impl Trust {
             payload: lower(user.payload, account.limits.payload)
                 .and_then(|bytes| usize::try_from(bytes).ok()),
             rest,
+            account_expires: rest.is_some() && rest == of_account,
         })
     }
 
