@@ -494,15 +494,19 @@ fn a_certificate_says_which_user_it_is() {
 #[test]
 fn a_user_may_be_a_subject_without_its_domain() {
     let config = block("ca_file: \"DIR/ca.pem\", verify_and_map: true")
-        + "authorization { users: [{ user: \"CN=bob\" }, { user: \"CN=bob,DC=org\", permissions { publish: org } }] }";
+        + "authorization { users: [
+            { user: \"CN=bob\" }
+            { user: \"DC=org,CN=bob\", permissions { publish: org } }
+            { user: \"CN=bob,DC=org\", permissions { publish: x } }
+        ] }";
     let server = Server::start(&config, |ca| {
         let domain = || DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 25]);
         ca.sign("org", &[(DnType::CommonName, "bob"), (domain(), "org")], Vec::new());
+        ca.sign("gro", &[(domain(), "org"), (DnType::CommonName, "bob")], Vec::new());
         ca.sign("net", &[(DnType::CommonName, "bob"), (domain(), "net")], Vec::new());
     });
-    for (name, said) in
-        [("org", "-ERR 'Permissions Violation for Publish to \"x\"'\nPONG\n"), ("net", "PONG\n")]
-    {
+    let refused = "-ERR 'Permissions Violation for Publish to \"x\"'\nPONG\n";
+    for (name, said) in [("org", refused), ("gro", "PONG\n"), ("net", "PONG\n")] {
         let (mut client, _) = server.connect(server.config(&[&TLS13], Some(name)));
         client.say("PUB x 0\n\nPING\n");
         client.expect(said);

@@ -373,7 +373,11 @@ impl Door {
             let mut named = self.known.named.iter();
             named.find(|(user, _)| is(certificate, user)).map(|(_, found)| found)
         };
-        let by_subject = || by(Certificate::is_subject).or_else(|| by(Certificate::is_short_subject));
+        let by_subject = || {
+            let ways =
+                [Certificate::is_whole_subject, Certificate::is_subject, Certificate::is_short_subject];
+            ways.into_iter().find_map(by)
+        };
         let Some((user, at)) = by_name.or_else(by_subject) else {
             return Verdict::Refuse("the certificate is no user's");
         };

@@ -64,6 +64,13 @@ impl Certificate {
         self.names.iter().map(String::as_str)
     }
 
+    /// Whether a user's name, such as `CN=www,O=lunix`, is the subject as RFC 4514 writes it, its last attribute first. Of
+    /// several users whose names differ only in their order, this is the one.
+    pub(in crate::natsd) fn is_whole_subject(&self, user: &str) -> bool {
+        let subject = self.subject.iter().rev().map(|(key, value)| (key.clone(), value.to_lowercase()));
+        distinguished_name(user).is_some_and(|wanted| !wanted.is_empty() && subject.eq(wanted))
+    }
+
     /// Whether a user's name, such as `CN=www, O=lunix`, is the subject: all of its attributes, in any order.
     pub(in crate::natsd) fn is_subject(&self, user: &str) -> bool {
         self.has(user, |_| true)
@@ -148,6 +155,8 @@ mod tests {
             assert!(!certificate.is_subject(other), "{other}");
         }
         assert!(!of(&[]).is_subject(""));
+        assert!(certificate.is_whole_subject("CN=www,O=A\\, B,C=SE"));
+        assert!(!certificate.is_whole_subject("C=SE,O=A\\, B,CN=www") && !of(&[]).is_whole_subject(""));
         let certificate = of(&[("DC", "org"), ("1.2.3", "x"), ("CN", "www")]);
         assert!(certificate.is_short_subject("CN=www") && !certificate.is_subject("CN=www"));
         assert!(!certificate.is_short_subject("CN=www,DC=org") && !of(&[("DC", "org")]).is_short_subject(""));
