@@ -200,7 +200,7 @@ fn traffic_delays_the_ping() {
     }
     bench.pass(Duration::from_secs(119));
     assert_eq!(bench.got(client), "");
-    bench.pass(Duration::from_secs(121));
+    bench.pass(Duration::from_secs(2));
     assert_eq!(bench.got(client), "PING\n");
 }
 
@@ -228,6 +228,14 @@ fn nobody_on_this_machine_is_asked_unless_the_interval_is_set() {
     bench.pass(Duration::from_millis(60));
     assert_eq!(bench.got(client), "");
     bench.pass(Duration::from_millis(40));
+    assert_eq!(bench.got(client), "PING\n");
+    // Who has said something since the last one is not asked this time.
+    bench.say(client, "PONG");
+    bench.pass(Duration::from_millis(50));
+    bench.say(client, "PUB a 0\n");
+    bench.pass(Duration::from_millis(149));
+    assert_eq!(bench.got(client), "");
+    bench.pass(Duration::from_millis(1));
     assert_eq!(bench.got(client), "PING\n");
 }
 

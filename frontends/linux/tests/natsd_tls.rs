@@ -492,24 +492,26 @@ fn a_certificate_says_which_user_it_is() {
 }
 
 #[test]
-fn a_user_may_be_a_subject_without_its_domain() {
+fn of_several_users_a_certificate_is_the_one_that_is_most_like_it() {
     let config = block("ca_file: \"DIR/ca.pem\", verify_and_map: true")
         + "authorization { users: [
-            { user: \"CN=bob\" }
-            { user: \"DC=org,CN=bob\", permissions { publish: org } }
-            { user: \"CN=bob,DC=org\", permissions { publish: x } }
+            { user: \"CN=bob\", permissions { publish: short } }
+            { user: \"OU=it,O=lunix,CN=bob\", permissions { publish: it } }
+            { user: \"O=lunix,OU=it,CN=bob\", permissions { publish: ti } }
         ] }";
     let server = Server::start(&config, |ca| {
-        let domain = || DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 25]);
-        ca.sign("org", &[(DnType::CommonName, "bob"), (domain(), "org")], Vec::new());
-        ca.sign("gro", &[(domain(), "org"), (DnType::CommonName, "bob")], Vec::new());
-        ca.sign("net", &[(DnType::CommonName, "bob"), (domain(), "net")], Vec::new());
+        let domain = DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 25]);
+        let bob = (DnType::CommonName, "bob");
+        let (o, ou) = ((DnType::OrganizationName, "lunix"), (DnType::OrganizationalUnitName, "it"));
+        ca.sign("it", &[bob.clone(), o.clone(), ou.clone()], Vec::new());
+        ca.sign("ti", &[bob.clone(), ou, o], Vec::new());
+        // As in Go's names, the domain does not count where there is no user with it.
+        ca.sign("short", &[bob, (domain, "net")], Vec::new());
     });
-    let refused = "-ERR 'Permissions Violation for Publish to \"x\"'\nPONG\n";
-    for (name, said) in [("org", refused), ("gro", "PONG\n"), ("net", "PONG\n")] {
+    for name in ["it", "ti", "short"] {
         let (mut client, _) = server.connect(server.config(&[&TLS13], Some(name)));
-        client.say("PUB x 0\n\nPING\n");
-        client.expect(said);
+        client.say(&format!("PUB {name} 0\n\nPUB other 0\n\nPING\n"));
+        client.expect("-ERR 'Permissions Violation for Publish to \"other\"'\nPONG\n");
     }
 }
 
