@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use lunix_proto::nkey::{Kind, PublicKey};
+
 use super::accounts::Accounts;
 use super::authorization::{Authorization, User};
 use super::identity::Identity;
@@ -83,6 +85,13 @@ impl Subject for Auth {
         self.accounts.configure(file);
         self.operator.configure(file);
         self.identity.configure(file);
+        if let Some(system) = self.accounts.system.as_ref().filter(|_| !self.operator.trusted.is_empty()) {
+            // The configuration wins over what the operator's token names.
+            match PublicKey::parse_as(Kind::Account, system) {
+                Ok(key) => self.operator.system = Some(key),
+                Err(_) => file.note("system_account: expected the public key of an account, A…"),
+            }
+        }
         self.check(file);
     }
 
