@@ -122,7 +122,8 @@ impl World<'_> {
         let len = self.tracker.encode(device, false, &mut self.room).expect("room");
         // That our reader and serde_json agree is another target's subject.
         let json = parse(&self.room[..len]).expect("JSON").as_object().expect("an object");
-        let path: String = json.get("devpath").and_then(|path| path.as_str()).expect("a path").chars().collect();
+        let path: String =
+            json.get("devpath").and_then(|path| path.as_str()).expect("a path").chars().collect();
         assert!(!path.ends_with("usb1"), "a root hub");
         match happening {
             Happening::Add => assert!(self.announced.insert(path), "announced twice"),

@@ -267,8 +267,11 @@ fn publish(bench: &mut Bench, model: &mut Model, from: usize, subject: &str, que
         let text = std::str::from_utf8(&bench.got[client]).unwrap();
         for line in text.lines().filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split(' ').collect();
-            assert!(matches!(words[..], ["MSG", said, _, "0"] if said == subject && reply.is_none())
-                || matches!(words[..], ["MSG", said, _, wants, "0"] if said == subject && Some(wants) == reply), "{line}");
+            assert!(
+                matches!(words[..], ["MSG", said, _, "0"] if said == subject && reply.is_none())
+                    || matches!(words[..], ["MSG", said, _, wants, "0"] if said == subject && Some(wants) == reply),
+                "{line}"
+            );
             got_clients.push((client, words[2].parse::<u8>().unwrap()));
         }
     }
