@@ -220,6 +220,15 @@ fn what_a_consumer_delivers_comes_with_its_stream_s_subject() {
 }
 
 #[test]
+fn a_leaf_that_wants_no_subject_is_told_so_and_stays() {
+    let mut bench = bench();
+    let leaf = bench.join(LEAF);
+    bench.got(leaf);
+    bench.say(leaf, "LS+ a..b\nLS+ a.>.b q 2\nPING");
+    assert_eq!(bench.got(leaf), "-ERR 'Invalid Subscription'\n".repeat(2) + "PONG\n");
+}
+
+#[test]
 fn before_it_has_joined_it_may_only_shake_hands() {
     let mut bench = bench();
     let stranger = bench.open_leaf();
