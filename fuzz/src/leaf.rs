@@ -11,7 +11,7 @@ use lunix_core::broker::{AccountId, Input, LeafTerms, Limits, Permissions, Subje
 use lunix_proto::nats::subject::{is_literal, is_pattern};
 
 use crate::accounts::{covers, matches};
-use crate::broker::{Bench, Tight, id};
+use crate::broker::{Bench, CONNECTIONS, Tight, id};
 
 const HUB: usize = 3;
 const LEAF: usize = 4;
@@ -60,13 +60,13 @@ struct Model {
     /// How many want it at a leaf node.
     leaves: BTreeMap<(usize, Wish), u32>,
     /// What each leaf node has been told.
-    told: BTreeMap<(usize, Wish), u32>,
+    told: [BTreeMap<Wish, u32>; CONNECTIONS],
 }
 
 impl Model {
     /// What `leaf` should know to be wanted.
-    fn wanted_by_others(&self, leaf: usize) -> BTreeMap<Wish, u32> {
-        let mut wanted: BTreeMap<Wish, u32> = BTreeMap::new();
+    fn wanted_by_others(&self, leaf: usize) -> BTreeMap<&Wish, u32> {
+        let mut wanted: BTreeMap<&Wish, u32> = BTreeMap::new();
         let at_leaves = self
             .leaves
             .iter()
@@ -74,7 +74,7 @@ impl Model {
             .map(|((_, wish), weight)| (wish, *weight));
         for (wish, weight) in self.clients.values().map(|wish| (wish, 1)).chain(at_leaves) {
             if leaf != HUB || !covers(PRIVATE, &wish.0) {
-                *wanted.entry(wish.clone()).or_insert(0) += weight;
+                *wanted.entry(wish).or_insert(0) += weight;
             }
         }
         wanted
@@ -89,30 +89,23 @@ impl Model {
                 let words: Vec<&str> = line.split(' ').collect();
                 let wish = |queue: &str| (words[1].to_owned(), queue.to_owned());
                 match words[..] {
-                    ["LS+", _] => drop(self.told.insert((leaf, wish("")), 1)),
+                    ["LS+", _] => drop(self.told[leaf].insert(wish(""), 1)),
                     ["LS+", _, queue, weight] => {
-                        self.told.insert((leaf, wish(queue)), weight.parse().unwrap());
+                        self.told[leaf].insert(wish(queue), weight.parse().unwrap());
                     }
                     // The broker does not keep what each has been told: it may be the end of what was not.
-                    ["LS-", _] => drop(self.told.remove(&(leaf, wish("")))),
-                    ["LS-", _, queue] => drop(self.told.remove(&(leaf, wish(queue)))),
+                    ["LS-", _] => drop(self.told[leaf].remove(&wish(""))),
+                    ["LS-", _, queue] => drop(self.told[leaf].remove(&wish(queue))),
                     _ => messages.push((leaf, line.to_owned())),
                 }
             }
             if bench.ended[leaf] {
                 continue;
             }
-            let wanted = self.wanted_by_others(leaf);
-            let told: BTreeMap<Wish, u32> = self
-                .told
-                .iter()
-                .filter(|((who, _), _)| *who == leaf)
-                .map(|((_, wish), weight)| (wish.clone(), *weight))
-                .collect();
-            let plain = |all: &BTreeMap<Wish, u32>| -> BTreeSet<Wish> { all.keys().cloned().collect() };
-            assert_eq!(plain(&told), plain(&wanted), "leaf {leaf}");
+            let (wanted, told) = (self.wanted_by_others(leaf), &self.told[leaf]);
+            assert!(told.keys().eq(wanted.keys().copied()), "leaf {leaf}: {told:?}, not {wanted:?}");
             for (wish, weight) in wanted.iter().filter(|((_, queue), _)| !queue.is_empty()) {
-                assert_eq!(told.get(wish), Some(weight), "leaf {leaf}: {wish:?}");
+                assert_eq!(told.get(*wish), Some(weight), "leaf {leaf}: {wish:?}");
             }
         }
         messages
@@ -121,7 +114,7 @@ impl Model {
     fn forget(&mut self, who: usize) {
         self.clients.retain(|(client, _), _| *client != who);
         self.leaves.retain(|(leaf, _), _| *leaf != who);
-        self.told.retain(|(leaf, _), _| *leaf != who);
+        self.told[who].clear();
     }
 
     fn may_go(from: usize, leaf: usize, subject: &str) -> bool {

@@ -198,6 +198,38 @@ mod tests {
         assert!(is_deliberate(b"PUB a\r 1\r\nx\r\n"));
         assert!(is_deliberate(b"SUB \r\n"));
         assert!(!is_deliberate(b"PUB a 1\r\nx\r\n"));
+        assert!(is_deliberate(b"LS+ a q -1\r\n") && is_deliberate(b"LS+ a q 3\x7f\r\n"));
+        assert!(is_deliberate(b"LS-\ta q\r\n") && is_deliberate(b"LS- a  q\r\n"));
+        assert!(is_deliberate(b"LS- a q 1\r\n") && is_deliberate(b"LS- a \r\n"));
+        for op in [&b"LS+ a\r\n"[..], b"LS+ a q 12\r\n", b"LS- a\r\n", b"ls- a q\n", b"LMSG a | q 0\r\n\r\n"]
+        {
+            assert!(!is_deliberate(op), "{}", op.escape_ascii());
+        }
         assert!(DELIBERATE.iter().all(|known| !known.why.is_empty()));
+    }
+
+    #[test]
+    fn who_asks_is_compared_wherever_it_stands() {
+        let first = b"NATS/1.0\r\nNats-Request-Info: {\"acc\":\"B\",\"rtt\":12345}\r\nA: 1\r\n\r\n";
+        let last = b"NATS/1.0\r\nA: 1\r\nNats-Request-Info: {\"acc\":\"B\"}\r\n\r\n";
+        assert_eq!(header(first), last);
+        assert_eq!(header(last), last);
+        assert_ne!(header(b"NATS/1.0\r\nA: 1\r\nNats-Request-Info: {\"acc\":\"C\"}\r\n\r\n"), last);
+        assert_eq!(header(b"no header at all"), b"no header at all");
+        assert_eq!(without_token("\"_R_.abc\""), "\"_R_.?\"");
+        assert_eq!(without_token("\"_R_.%\""), "\"_R_.%\"");
+    }
+
+    #[test]
+    fn only_natsd_may_say_more_and_only_why() {
+        let lines = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (ours, theirs) = (
+            vec!["PONG".into(), "-ERR Authorization Violation".into(), "closed".into()],
+            lines("PONG closed"),
+        );
+        assert!(is_told_why(&ours, &theirs));
+        assert!(!is_told_why(&theirs, &ours));
+        assert!(!is_told_why(&ours, &lines("+OK closed")));
+        assert!(!is_told_why(&lines("PONG +OK closed"), &theirs));
     }
 }

@@ -292,6 +292,29 @@ mod tests {
     }
 
     #[test]
+    fn a_leaf_node_is_told_in_any_order_and_what_counts_is_the_end() {
+        let leaf = |mut bytes: &[u8]| {
+            let mut items = Vec::new();
+            while let Some((item, len)) = Item::parse(bytes, true) {
+                items.push(item);
+                bytes = &bytes[len..];
+            }
+            assert_eq!(bytes, b"");
+            Transcript::new(vec![items], "dXX")
+        };
+        let differ = |ours: &[u8], theirs: &[u8]| {
+            Transcript::difference(&leaf(ours), &leaf(theirs), ["a", "b"], false)
+        };
+        let own = b"LS+ $LDS.x\r\nLS+ a\r\nLS+ b q 1\r\nPONG\r\nLS+ b q 2\r\nLS+ c\r\nLS- c\r\n";
+        assert_eq!(differ(own, b"LS+ b q 2\r\nPONG\r\nLS+ a\r\n"), "");
+        assert_ne!(differ(own, b"LS+ b q 1\r\nPONG\r\nLS+ a\r\n"), "");
+        assert_ne!(differ(own, b"LS+ b q 2\r\nPONG\r\n"), "");
+        assert_eq!(differ(b"LMSG a + r q p 1\r\nx\r\n", b"LMSG a + r p q 1\r\nx\r\n"), "");
+        assert_ne!(differ(b"LMSG a + r q 1\r\nx\r\n", b"LMSG a | q 1\r\nx\r\n"), "");
+        assert_ne!(differ(b"LMSG a | r 1\r\nx\r\n", b"LMSG a r 1\r\nx\r\n"), "");
+    }
+
+    #[test]
     fn items_come_whole() {
         let stream =
             b"INFO {} \r\n+OK\r\n-ERR 'x'\r\nMSG a 1 r 2\r\nhi\r\nHMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n";
