@@ -117,7 +117,7 @@ fn a_volume_whose_reads_hang_costs_its_time_and_no_more() {
     // It goes on meanwhile.
     client.request("natsdev.stats", "");
     assert!(begin.elapsed() < Duration::from_secs(20));
-    let nothing = json!({"fstype": "", "label": "", "uuid": ""});
+    let nothing = json!({"fstype": null, "label": null, "uuid": null});
     for port in &hanging {
         assert_eq!(volume(&client, port), nothing);
     }
