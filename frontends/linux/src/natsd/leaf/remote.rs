@@ -144,7 +144,7 @@ impl Server {
         match std::mem::replace(&mut remote.state, State::Still) {
             State::Waits(_) => self.solicit(reactor, index),
             State::Dials(stream, key, address, _) => {
-                remote.waited = remote.waited + DIAL;
+                remote.waited += DIAL;
                 reactor.remove(key, &stream);
                 self.no_connection(index, address, &std::io::ErrorKind::TimedOut.into());
                 self.dial(reactor, index);
