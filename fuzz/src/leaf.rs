@@ -118,7 +118,7 @@ impl Model {
     }
 
     fn may_go(from: usize, leaf: usize, subject: &str) -> bool {
-        !are_one_cluster(from, leaf) && !(leaf == HUB && covers(SECRET, subject))
+        !(are_one_cluster(from, leaf) || leaf == HUB && covers(SECRET, subject))
     }
 }
 
@@ -215,11 +215,14 @@ fn join(bench: &mut Bench, leaf: usize) {
     bench.receive(leaf, b"CONNECT {}\r\n");
 }
 
+/// Of a queue group: subscriptions of clients, and leaf nodes.
+type Members = (Vec<(usize, u8)>, BTreeSet<usize>);
+
 /// `from` is a client or a leaf node, whose message is for the members of `queues` only.
 fn publish(bench: &mut Bench, model: &mut Model, from: usize, subject: &str, queues: &[&str], extra: u8) {
     // What is no subject matches nothing.
     let subject = &*subject.replace("..", ".b.").trim_end_matches('.').to_owned();
-    let reply = (extra % 2 == 0).then_some("the.reply");
+    let reply = extra.is_multiple_of(2).then_some("the.reply");
     let at_leaf = LEAVES.contains(&from);
     let mut words = vec![if at_leaf { "LMSG" } else { "PUB" }, subject];
     words.extend(match (queues, reply) {
@@ -235,7 +238,7 @@ fn publish(bench: &mut Bench, model: &mut Model, from: usize, subject: &str, que
 
     // Who must have it, and of which lists one must.
     let heard = from != HUB || !covers(PRIVATE, subject);
-    let mut groups: BTreeMap<&str, (Vec<(usize, u8)>, BTreeSet<usize>)> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, Members> = BTreeMap::new();
     let (mut at_clients, mut at_leaves) = (Vec::new(), BTreeMap::<usize, BTreeSet<String>>::new());
     for ((client, sid), (pattern, queue)) in model.clients.iter().filter(|_| heard) {
         if matches(pattern, subject) {
