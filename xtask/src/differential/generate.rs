@@ -395,7 +395,9 @@ impl Author {
 
     /// About as long as a line may be.
     fn edge(&mut self) -> String {
-        let length = (self.house.control_line + self.random.below(24)).saturating_sub(30);
+        // What a reload has to judge anew is shorter, see `known::APART`.
+        let longest = if self.house.reloads.is_empty() { self.house.control_line } else { 200 };
+        let length = (longest + self.random.below(24)).saturating_sub(30);
         format!("%.{}", "e".repeat(length))
     }
 
