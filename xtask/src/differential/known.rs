@@ -164,6 +164,8 @@ pub(super) static APART: &[&str] = &[
     "a reload where somebody had shown a password and the name of a key: nats-server closes it whatever the new \
      configuration says; natsd if its user has changed",
     "a reload under permissions where a subscription and its queue group are longer than 1,024 bytes: natsd cannot judge them anew, and ends them",
+    "a request to a service where the exporting account exports the same subject as a stream: nats-server gives it to the \
+     service alone; natsd to those who import the stream, too",
     "a leaf node that says PING before CONNECT: nats-server refuses it; natsd answers, as it does to clients",
     "a leaf node that says CONNECT twice: nats-server greets it again; natsd does not listen",
     "-ERR from a leaf node: nats-server writes it down; natsd closes, too",
