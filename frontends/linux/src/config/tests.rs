@@ -152,7 +152,7 @@ fn mistakes_name_file_line_column_and_key() {
         (noted("[1]", |s| s.text(names)), "f:3:6: key: expected text, found a list"),
         (
             noted("1h", |s| s.duration(names, Duration::ZERO, most)),
-            "f:3:6: key: expected a duration from 0ns to 9s, such as 30s, found '1h'",
+            "f:3:6: key: expected a duration from 0s to 9s, such as 30s, found '1h'",
         ),
         (noted("x", |s| s.block(names)), "f:3:6: key: expected a block in { }, found 'x'"),
     ] {
