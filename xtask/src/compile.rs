@@ -49,8 +49,10 @@ pub enum Std {
 pub enum Programs {
     /// Every daemon and command: what the image ships.
     All,
-    /// natsd, natsdev and natstoast alone.
+    /// natsd, natsdev and natstoast alone, natsd with everything but TLS.
     Daemons,
+    /// The same three, natsd with nothing that can be left out.
+    DaemonsBare,
     /// natsd alone, with everything but TLS.
     Natsd,
     /// natsd alone, with nothing that can be left out.
@@ -68,6 +70,7 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     let features = match programs {
         Programs::All => "natsd,jwt,leaf,monitoring,natsdev,natsinit,natstoast,commands",
         Programs::Daemons => "natsd,jwt,leaf,monitoring,natsdev,natstoast",
+        Programs::DaemonsBare => "natsd,natsdev,natstoast",
         Programs::Natsd => "natsd,jwt,leaf,monitoring",
         Programs::NatsdBare => "natsd",
     };

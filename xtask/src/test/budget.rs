@@ -18,6 +18,7 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
             "natsd" => Programs::Natsd,
             "natsd-bare" => Programs::NatsdBare,
             "daemons" => Programs::Daemons,
+            "daemons-bare" => Programs::DaemonsBare,
             "lunix" => Programs::All,
             _ => bail!("targets/budget.toml: no build is called {name}"),
         };
