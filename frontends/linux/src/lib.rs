@@ -1,5 +1,7 @@
 //! The Linux daemons of lunix and the command for people, as functions of one library:
 //! every program is a [`cli::Command`] table and a `run` that takes what was parsed by it.
+// What `Debug` writes is for tests: the size build leaves it out.
+#![cfg_attr(not(test), warn(clippy::use_debug))]
 
 pub mod applets;
 pub mod bus;

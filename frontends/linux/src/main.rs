@@ -1,4 +1,6 @@
 //! The multi-call program: `lunix COMMAND …`, or one of the daemons by the name it is called by.
+// What `Debug` writes is for tests: the size build leaves it out.
+#![cfg_attr(not(test), warn(clippy::use_debug))]
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write as _};

@@ -76,7 +76,7 @@ impl Server {
             reactor.remove(key, &changes);
         }
         let users = &mut self.broker.memory_mut().users;
-        match self.wires.door.reload(&self.source.settings.auth, users) {
+        match self.wires.door.reload(&self.source.settings, users) {
             Err(error) => self.wires.log.line(Tag::Error, format_args!("Reload: resolver: {error}")),
             Ok(changes) => {
                 for (client, change) in changes {

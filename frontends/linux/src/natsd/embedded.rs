@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
@@ -60,7 +61,8 @@ impl Server {
         let thread = thread::Builder::new().name("natsd".to_owned()).spawn(move || {
             let settings = Settings::new(&matches).map_err(|error| error.to_string())?;
             let signals = Signals::new(&[]).map_err(|error| error.to_string())?;
-            let started = Started::new(Source { matches, settings }, signals, Some(stopped.into()))?;
+            let started =
+                Started::new(Source { matches, settings: Rc::new(settings) }, signals, Some(stopped.into()))?;
             let _ = tell.send(started.address());
             started.run()
         })?;

@@ -38,6 +38,7 @@ mod wires;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use rustix::process::{Resource, Rlimit};
 
@@ -79,7 +80,7 @@ pub fn run(matches: &Matches) -> ExitCode {
         println!("natsd: the configuration is good");
         return ExitCode::SUCCESS;
     }
-    match serve(Source { matches: matches.clone(), settings }) {
+    match serve(Source { matches: matches.clone(), settings: Rc::new(settings) }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             eprintln!("natsd: {line}");

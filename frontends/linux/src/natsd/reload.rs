@@ -1,5 +1,7 @@
 //! SIGHUP: the settings are read again, compared with those in force, and applied as far as a running server can change.
 
+use std::rc::Rc;
+
 use lunix_core::broker::Input;
 
 use super::log::{Log, Tag};
@@ -12,15 +14,15 @@ use crate::reactor::Reactor;
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) matches: Matches,
-    pub(super) settings: Settings,
+    pub(super) settings: Rc<Settings>,
 }
 
 impl Source {
     /// Reads the settings again. If there is a mistake, or a change that needs a new start, that is logged, and there is
     /// no answer; otherwise each change is logged, and the answer is what was in force before.
-    pub(super) fn reload(&mut self, log: &Log) -> Option<Settings> {
+    pub(super) fn reload(&mut self, log: &Log) -> Option<Rc<Settings>> {
         let new = match Settings::new(&self.matches) {
-            Ok(new) => new,
+            Ok(new) => Rc::new(new),
             Err(mistakes) => {
                 log.line(Tag::Error, "Reload: the configuration has mistakes; nothing has changed");
                 for line in mistakes.to_string().lines() {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use lunix_core::broker::Broker;
 
@@ -98,7 +99,7 @@ impl Started {
         }
         let mut memory = Growing::default();
         let mut door =
-            Door::new(settings.auth.clone(), &mut memory.users).map_err(|error| error.to_string())?;
+            Door::new(Rc::clone(settings), &mut memory.users).map_err(|error| error.to_string())?;
         if let Some(complaint) = door.complaint() {
             log.line(Tag::Warn, complaint);
         }
@@ -132,7 +133,7 @@ impl Started {
         memory.served.claims = door.keeps_tokens();
         door.expect_leaves(&settings.leafnodes.users, &mut memory.users);
         let broker = Broker::new(memory, settings.limits, seed);
-        let mut leaves = Leaves::new(&settings.leafnodes, seed.rotate_left(7));
+        let mut leaves = Leaves::new(Rc::clone(settings), seed.rotate_left(7));
         if let Some((index, address)) = leaf_listener {
             log.line(Tag::Info, format_args!("Listening for leafnode connections on {address}"));
             let tls = settings.leafnodes.tls.as_ref();

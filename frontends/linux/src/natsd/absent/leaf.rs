@@ -1,13 +1,14 @@
 //! Leaf nodes where they are left out: nobody joins, and nobody is joined.
 
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use lunix_core::broker::{ClientId, LeafAction, Peer, User, UserId};
 use lunix_core::time::Instant;
 
 use crate::natsd::auth::door::Verdict;
 use crate::natsd::server::{Server, Token};
-use crate::natsd::settings::Leafnodes;
+use crate::natsd::settings::Settings;
 use crate::natsd::tls::Acceptor;
 use crate::natsd::wires::Wires;
 use crate::reactor::{Key, Reactor};
@@ -28,7 +29,7 @@ impl Rulebook {
 }
 
 impl Leaves {
-    pub(in crate::natsd) fn new(_: &Leafnodes, _: u64) -> Self {
+    pub(in crate::natsd) fn new(_: Rc<Settings>, _: u64) -> Self {
         Self
     }
 

@@ -1,6 +1,7 @@
 //! New settings and new tokens at the door: who is whom now, and who may not stay.
 
 use std::io;
+use std::rc::Rc;
 
 use lunix_core::broker::{ClientId, Reason, UserId};
 
@@ -9,7 +10,7 @@ use super::identity::{self, Rule};
 use super::jwt::Trust;
 use super::known::Known;
 use super::users::Users;
-use crate::natsd::settings::{Asked, Auth};
+use crate::natsd::settings::{Asked, Settings};
 
 impl Door {
     /// Tokens of accounts have changed: who may not stay.
@@ -33,15 +34,16 @@ impl Door {
     /// There is no folder for the tokens of accounts; nothing has changed.
     pub(crate) fn reload(
         &mut self,
-        auth: &Auth,
+        settings: &Rc<Settings>,
         users: &mut Users,
     ) -> io::Result<Vec<(ClientId, Result<UserId, Reason>)>> {
-        if *auth == self.auth {
+        let auth = &settings.auth;
+        if *auth == self.settings.auth {
             return Ok(Vec::new());
         }
         let trust = Trust::new(&auth.operator)?;
         let old_known = std::mem::replace(&mut self.known, Known::new(auth, &mut self.accounts, users));
-        let old_auth = std::mem::replace(&mut self.auth, auth.clone());
+        let old = std::mem::replace(&mut self.settings, Rc::clone(settings));
         self.trust = trust;
         self.version = 0;
         self.redraw(users);
@@ -63,9 +65,9 @@ impl Door {
                 (_, Some(_), None) => None,
                 (How::Uid(uid, _), None, _) => self.again_by_uid(uid, users),
                 (How::Others, None, _) => self.known.others.map(|user| (user, how)),
-                (How::Configured | How::Leaf, None, _) => {
-                    old_known.same_in(user, &old_auth, &self.known, &self.auth).map(|user| (user, how))
-                }
+                (How::Configured | How::Leaf, None, _) => old_known
+                    .same_in(user, &old.auth, &self.known, &self.settings.auth)
+                    .map(|user| (user, how)),
             };
             let seated = found.and_then(|(user, how)| self.seat(client, user, how, users).ok());
             changes.push((client, seated.ok_or(Reason::Authentication)));
@@ -75,11 +77,11 @@ impl Door {
     }
 
     fn again_by_uid(&mut self, uid: u32, users: &mut Users) -> Option<(UserId, How)> {
-        if self.auth.identity.asked == Asked::No {
+        if self.settings.auth.identity.asked == Asked::No {
             return None;
         }
-        let rule = Rule::of(uid, &[], self.owner, &self.auth.identity);
-        let identity = &self.auth.identity;
+        let rule = Rule::of(uid, &[], self.owner, &self.settings.auth.identity);
+        let identity = &self.settings.auth.identity;
         let entry = || users.insert(identity::entry(uid, rule, identity));
         Some((*self.known.by_uid.entry((uid, rule)).or_insert_with(entry), How::Uid(uid, rule)))
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 
 use lunix_core::broker::{AccountId, ClientId, Peer, UserId};
 use lunix_core::time::Instant;
@@ -20,7 +21,7 @@ use super::known::Known;
 use super::secret::{Bcrypt, Secret, same};
 use super::token;
 use super::users::{Entry, Users};
-use crate::natsd::settings::{Asked, Auth, Credential};
+use crate::natsd::settings::{Asked, Credential, Settings};
 use crate::natsd::tls::Certificate;
 use crate::sys::peer::{Diagnosis, UnixPeer};
 
@@ -99,7 +100,7 @@ pub(super) struct More {
 /// Who may come in.
 #[derive(Debug)]
 pub(crate) struct Door {
-    pub(super) auth: Auth,
+    pub(super) settings: Rc<Settings>,
     pub(super) accounts: Accounts,
     pub(super) known: Known,
     /// Whom `leafnodes.authorization` names.
@@ -120,15 +121,16 @@ impl Door {
     ///
     /// # Errors
     /// There is no descriptor left, or no folder for the tokens of accounts.
-    pub(crate) fn new(auth: Auth, users: &mut Users) -> io::Result<Self> {
+    pub(crate) fn new(settings: Rc<Settings>, users: &mut Users) -> io::Result<Self> {
         let mut accounts = Accounts::new();
-        let known = Known::new(&auth, &mut accounts, users);
+        let auth = &settings.auth;
+        let known = Known::new(auth, &mut accounts, users);
         Ok(Self {
             known,
             accounts,
             leaves: Vec::new(),
             trust: Trust::new(&auth.operator)?,
-            auth,
+            settings,
             diagnosis: Diagnosis::open().ok(),
             hasher: Hasher::new()?,
             guests: Vec::new(),
@@ -183,7 +185,7 @@ impl Door {
 
     /// There are users who must say who they are.
     pub(crate) fn has_users(&self) -> bool {
-        self.auth.is_configured()
+        self.settings.auth.is_configured()
     }
 
     /// The number of an account.
@@ -193,10 +195,13 @@ impl Door {
 
     /// Clients are known by uid, on a UNIX socket or over TCP.
     fn asks_uid(&self, unix: bool) -> bool {
-        match self.auth.identity.asked {
+        match self.settings.auth.identity.asked {
             Asked::No => false,
             Asked::Always => true,
-            Asked::Usual => unix || !(self.auth.is_configured() || self.auth.accounts.no_auth_user.is_some()),
+            Asked::Usual => {
+                unix || !(self.settings.auth.is_configured()
+                    || self.settings.auth.accounts.no_auth_user.is_some())
+            }
         }
     }
 
@@ -220,8 +225,8 @@ impl Door {
             Peer::Tcp(address) => Some(address.ip().to_canonical()),
             Peer::Local => None,
         };
-        let needs_nonce = is_leaf || self.trust.is_some() || self.known.has_keys(&self.auth);
-        let more = (needs_nonce || self.auth.is_configured())
+        let needs_nonce = is_leaf || self.trust.is_some() || self.known.has_keys(&self.settings.auth);
+        let more = (needs_nonce || self.settings.auth.is_configured())
             .then(|| Box::new(More { nonce: nonce().filter(|_| needs_nonce), address, ..More::default() }));
         let guest = Guest { serial: self.serial, user: None, more };
         let index = client.index() as usize;
@@ -240,15 +245,14 @@ impl Door {
         users: &mut Users,
     ) -> Option<(UserId, How)> {
         if let Some(uid) = self.uid(socket, peer) {
-            let rule = Rule::of(uid.0, &uid.1, self.owner, &self.auth.identity);
-            let user = *self
-                .known
-                .by_uid
-                .entry((uid.0, rule))
-                .or_insert_with(|| users.insert(identity::entry(uid.0, rule, &self.auth.identity)));
+            let rule = Rule::of(uid.0, &uid.1, self.owner, &self.settings.auth.identity);
+            let user =
+                *self.known.by_uid.entry((uid.0, rule)).or_insert_with(|| {
+                    users.insert(identity::entry(uid.0, rule, &self.settings.auth.identity))
+                });
             return Some((user, How::Uid(uid.0, rule)));
         }
-        if let Some(name) = &self.auth.accounts.no_auth_user {
+        if let Some(name) = &self.settings.auth.accounts.no_auth_user {
             return self.known.named.get(name).map(|(user, _)| (*user, How::Configured));
         }
         self.known.others.map(|user| (user, How::Others))
@@ -298,7 +302,7 @@ impl Door {
         certificate: Option<Certificate>,
     ) -> Verdict {
         let guest = self.guest(client);
-        if !self.auth.is_configured() {
+        if !self.settings.auth.is_configured() {
             // nats-server does not look at credentials either where it has not been told any.
             return match guest.and_then(|guest| guest.user) {
                 Some((user, _, how)) => Verdict::Admit(user, how),
@@ -308,7 +312,7 @@ impl Door {
         if self.trust.is_some() {
             return self.ask_trust(client, shown);
         }
-        if !shown.nkey.is_empty() && self.known.has_keys(&self.auth) {
+        if !shown.nkey.is_empty() && self.known.has_keys(&self.settings.auth) {
             return self.ask_key(client, shown);
         }
         if let Some(certificate) = certificate.filter(|_| !self.known.named.is_empty()) {
@@ -321,7 +325,9 @@ impl Door {
         }
         let named = (!shown.user.is_empty()).then(|| self.known.named.get(&shown.user.to_string())).flatten();
         let (expected, secret, given) = if let Some((user, at)) = named {
-            let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such user") };
+            let Some(found) = self.settings.auth.users().nth(*at) else {
+                return Verdict::Refuse("no such user");
+            };
             if !found.connection_types.has(shown.connection) {
                 return Verdict::Refuse("this kind of connection is not for the user");
             }
@@ -329,10 +335,11 @@ impl Door {
                 Credential::Password(_, Some(secret)) => (*user, secret, shown.pass),
                 _ => return Verdict::Refuse("the user has no password"),
             }
-        } else if let (Some(user), Some(secret)) = (self.known.token, &self.auth.authorization.token) {
+        } else if let (Some(user), Some(secret)) = (self.known.token, &self.settings.auth.authorization.token)
+        {
             (user, secret, shown.token)
         } else if let (Some(user), Some((name, secret))) =
-            (self.known.single, &self.auth.authorization.single)
+            (self.known.single, &self.settings.auth.authorization.single)
         {
             if !shown.user.eq_str(name) {
                 return Verdict::Refuse("no such user");
@@ -381,7 +388,7 @@ impl Door {
         let Some((user, at)) = by_name.or_else(by_subject) else {
             return Verdict::Refuse("the certificate is no user's");
         };
-        match self.auth.users().nth(*at) {
+        match self.settings.auth.users().nth(*at) {
             Some(found) if found.connection_types.has(connection) => Verdict::Admit(*user, How::Configured),
             _ => Verdict::Refuse("this kind of connection is not for the user"),
         }
@@ -426,7 +433,7 @@ impl Door {
         let Some((user, at)) = self.known.named.get(&shown.nkey.to_string()) else {
             return Verdict::Refuse("no such key");
         };
-        let Some(found) = self.auth.users().nth(*at) else { return Verdict::Refuse("no such key") };
+        let Some(found) = self.settings.auth.users().nth(*at) else { return Verdict::Refuse("no such key") };
         let Credential::Key(key) = found.credential else { return Verdict::Refuse("no such key") };
         if !found.connection_types.has(shown.connection) {
             return Verdict::Refuse("this kind of connection is not for the user");

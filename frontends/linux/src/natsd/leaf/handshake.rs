@@ -196,7 +196,7 @@ impl Server {
             // Who needs no credentials must say CONNECT all the same, and that is what leaf nodes take it for.
             auth_required: true,
             tls_required: self.leaves.acceptor.is_some(),
-            tls_verify: self.leaves.settings.tls.as_ref().is_some_and(|tls| tls.verify),
+            tls_verify: self.leaves.settings.leafnodes.tls.as_ref().is_some_and(|tls| tls.verify),
             nonce: Str::new(&nonce),
             leafnode_urls: Urls::new(&urls),
             info_on_connect: true,

@@ -9,13 +9,14 @@ mod wires;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use lunix_core::broker::{ClientId, Input, Peer};
 use lunix_core::time::{Duration, Instant};
 
 use super::log::Tag;
 use super::server::{Server, Token};
-use super::settings::Leafnodes;
+use super::settings::Settings;
 use super::tls::Acceptor;
 use super::transport::Transport;
 use super::wires::Wires;
@@ -36,7 +37,7 @@ pub(super) enum Said {
 /// All that the server knows of leaf nodes besides what the broker knows.
 #[derive(Debug)]
 pub(super) struct Leaves {
-    settings: Leafnodes,
+    settings: Rc<Settings>,
     remotes: Vec<Remote>,
     /// Leaf nodes that are connected, by the number of their connection.
     links: HashMap<u32, Link>,
@@ -48,10 +49,10 @@ pub(super) struct Leaves {
 }
 
 impl Leaves {
-    pub(super) fn new(settings: &Leafnodes, seed: u64) -> Self {
+    pub(super) fn new(settings: Rc<Settings>, seed: u64) -> Self {
         Self {
-            remotes: settings.remotes.iter().cloned().map(Remote::new).collect(),
-            settings: settings.clone(),
+            remotes: settings.leafnodes.remotes.iter().cloned().map(Remote::new).collect(),
+            settings,
             links: HashMap::new(),
             listener: None,
             acceptor: None,
@@ -63,7 +64,7 @@ impl Leaves {
     /// The listener with this index is for leaf nodes, who reach it there.
     pub(super) fn listen(&mut self, index: usize, address: String, acceptor: Option<Acceptor>) {
         self.acceptor = acceptor;
-        self.listener = Some((index, self.settings.advertise.clone().unwrap_or(address)));
+        self.listener = Some((index, self.settings.leafnodes.advertise.clone().unwrap_or(address)));
     }
 
     /// What the other side of a connection is called.

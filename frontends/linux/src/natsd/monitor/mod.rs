@@ -34,7 +34,7 @@ pub(super) use json::{Json, State};
 pub(super) use report::{AccountFilter, Report, Wish, account_detail, account_statistics};
 pub(super) use subsz::Options as SubszOptions;
 pub(super) use varz::statsz;
-pub(super) use view::{About, AccountTotals, Books, View};
+pub(super) use view::{About, AccountTotals, Books, View, nanos};
 
 /// What of the monitoring is ready.
 #[derive(Clone, Copy, Debug)]

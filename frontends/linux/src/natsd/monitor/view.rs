@@ -203,6 +203,6 @@ impl View<'_> {
 }
 
 /// Whole nanoseconds, as Go writes spans into JSON.
-pub(super) fn nanos(span: Duration) -> u128 {
-    span.as_nanos()
+pub(in crate::natsd) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

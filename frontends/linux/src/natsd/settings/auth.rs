@@ -1,7 +1,5 @@
 //! Who is who: all that natsd is told about it, in one place, because it must fit together.
 
-use std::collections::HashSet;
-
 use lunix_proto::nkey::{Kind, PublicKey};
 
 use super::accounts::Accounts;
@@ -43,15 +41,13 @@ impl Auth {
 
     /// What is right by itself, but not together.
     fn check(&self, file: &Section) {
-        let mut names = HashSet::new();
-        for user in self.users() {
-            let name = user.name();
-            if !names.insert(name.clone()) {
-                file.note(format_args!("the user '{name}' is there twice"));
-            }
+        let mut names: Vec<String> = self.users().map(User::name).collect();
+        names.sort_unstable();
+        for (name, _) in names.iter().zip(names.iter().skip(1)).filter(|(one, next)| one == next) {
+            file.note(format_args!("the user '{name}' is there twice"));
         }
         if let Some(name) = &self.accounts.no_auth_user {
-            if !names.contains(name) {
+            if names.binary_search(name).is_err() {
                 file.note(format_args!("no_auth_user: there is no user '{name}'"));
             }
             if !self.operator.trusted.is_empty() {

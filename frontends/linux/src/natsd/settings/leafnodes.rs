@@ -168,8 +168,8 @@ impl Subject for Leafnodes {
 
     fn facts(&self, facts: &mut Facts) {
         let listen = self.listen.as_ref().map(|(host, port)| format!("{host}:{port}"));
-        facts.fixed("leafnodes.listen", OrNone(listen));
-        facts.fixed("leafnodes.advertise", self.advertise.as_deref().unwrap_or("none"));
+        facts.fixed("leafnodes.listen", &OrNone(listen));
+        facts.fixed("leafnodes.advertise", &self.advertise.as_deref().unwrap_or("none"));
         facts.sealed("leafnodes.remotes", &self.remotes);
         facts.sealed("leafnodes.authorization", &self.users);
     }

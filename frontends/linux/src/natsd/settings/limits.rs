@@ -70,16 +70,16 @@ impl Subject for Limits {
 
     fn facts(&self, facts: &mut Facts) {
         let number = |limit| OrNone(Some(limit).filter(|limit| *limit != u32::MAX));
-        facts.live("max_payload", self.payload);
-        facts.live("max_control_line", self.control_line);
-        facts.live("max_pending", self.pending);
-        facts.live("max_pending_all", self.pending_all);
-        facts.live("max_connections", number(self.connections));
-        facts.live("max_subscriptions", number(self.subscriptions));
-        facts.live("ping_interval", OrNone(self.ping_interval.map(Span)));
-        facts.live("ping_max", self.ping_max);
-        facts.live("write_deadline", Span(self.write_deadline));
-        facts.live("no_fast_producer_stall", !self.stall);
-        facts.fixed("no_header_support", !self.headers);
+        facts.live("max_payload", &self.payload);
+        facts.live("max_control_line", &self.control_line);
+        facts.live("max_pending", &self.pending);
+        facts.live("max_pending_all", &self.pending_all);
+        facts.live("max_connections", &number(self.connections));
+        facts.live("max_subscriptions", &number(self.subscriptions));
+        facts.live("ping_interval", &OrNone(self.ping_interval.map(Span)));
+        facts.live("ping_max", &self.ping_max);
+        facts.live("write_deadline", &Span(self.write_deadline));
+        facts.live("no_fast_producer_stall", &!self.stall);
+        facts.fixed("no_header_support", &!self.headers);
     }
 }

@@ -116,20 +116,20 @@ impl Subject for Listen {
 
     fn facts(&self, facts: &mut Facts) {
         facts.fixed("host", &self.host);
-        facts.fixed("port", self.port);
+        facts.fixed("port", &self.port);
         let advertise = |(host, port): &(String, Option<u16>)| match port {
             Some(port) => format!("{host}:{port}"),
             None => host.clone(),
         };
-        facts.live("client_advertise", OrNone(self.client_advertise.as_ref().map(advertise)));
-        facts.fixed("server_name", OrNone(self.name.as_deref()));
+        facts.live("client_advertise", &OrNone(self.client_advertise.as_ref().map(advertise)));
+        facts.fixed("server_name", &OrNone(self.name.as_deref()));
         match &self.socket {
-            Socket::Usual => facts.fixed("socket", "usual"),
-            Socket::None => facts.fixed("socket", "none"),
-            Socket::At(path) => facts.fixed("socket", path.display()),
+            Socket::Usual => facts.fixed("socket", &"usual"),
+            Socket::None => facts.fixed("socket", &"none"),
+            Socket::At(path) => facts.fixed("socket", &path.display()),
         }
-        facts.fixed("pid_file", OrNone(self.pid_file.as_deref().map(Path::display)));
-        facts.fixed("ports_file_dir", OrNone(self.ports_file_dir.as_deref().map(Path::display)));
+        facts.fixed("pid_file", &OrNone(self.pid_file.as_deref().map(Path::display)));
+        facts.fixed("ports_file_dir", &OrNone(self.ports_file_dir.as_deref().map(Path::display)));
     }
 }
 

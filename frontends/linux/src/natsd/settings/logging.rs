@@ -60,9 +60,9 @@ impl Subject for Logging {
     }
 
     fn facts(&self, facts: &mut Facts) {
-        facts.live("log_file", OrNone(self.file.as_deref().map(Path::display)));
-        facts.live("logtime", self.time);
-        facts.live("debug", self.debug);
-        facts.live("trace", self.trace);
+        facts.live("log_file", &OrNone(self.file.as_deref().map(Path::display)));
+        facts.live("logtime", &self.time);
+        facts.live("debug", &self.debug);
+        facts.live("trace", &self.trace);
     }
 }

@@ -79,11 +79,11 @@ impl Subject for Monitoring {
     }
 
     fn facts(&self, facts: &mut Facts) {
-        facts.fixed("http_host", OrNone(self.host.as_deref()));
-        facts.fixed("http_port", OrNone(self.port));
-        facts.fixed("https", self.secure);
+        facts.fixed("http_host", &OrNone(self.host.as_deref()));
+        facts.fixed("http_port", &OrNone(self.port));
+        facts.fixed("https", &self.secure);
         facts.fixed("http_base_path", &self.base_path);
-        facts.fixed("max_closed_clients", self.closed);
+        facts.fixed("max_closed_clients", &self.closed);
     }
 }
 

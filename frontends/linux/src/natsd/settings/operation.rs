@@ -89,9 +89,9 @@ impl Subject for Operation {
     }
 
     fn facts(&self, facts: &mut Facts) {
-        facts.live("lame_duck_duration", Span(self.lame_duck_duration));
-        facts.live("lame_duck_grace_period", Span(self.lame_duck_grace_period));
-        facts.live("server_tags", self.tags.join(" "));
+        facts.live("lame_duck_duration", &Span(self.lame_duck_duration));
+        facts.live("lame_duck_grace_period", &Span(self.lame_duck_grace_period));
+        facts.live("server_tags", &self.tags.join(" "));
     }
 }
 

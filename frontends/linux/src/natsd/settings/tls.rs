@@ -238,23 +238,23 @@ impl Subject for ClientTls {
     }
 
     fn facts(&self, facts: &mut Facts) {
-        facts.live("allow_non_tls", self.allow_non_tls);
-        facts.live("tls", if self.tls.is_some() { "on" } else { "off" });
+        facts.live("allow_non_tls", &self.allow_non_tls);
+        facts.live("tls", &if self.tls.is_some() { "on" } else { "off" });
         let tls = self.tls.clone().unwrap_or_default();
-        facts.live("tls.cert_file", Shown(&tls.cert_file));
-        facts.live("tls.key_file", Shown(&tls.key_file));
-        facts.live("tls.ca_file", Shown(&tls.ca_file));
+        facts.live("tls.cert_file", &Shown(&tls.cert_file));
+        facts.live("tls.key_file", &Shown(&tls.key_file));
+        facts.live("tls.ca_file", &Shown(&tls.ca_file));
         facts.secret("tls: the files", &tls.fingerprint);
-        facts.live("tls.verify", tls.verify);
-        facts.live("tls.verify_and_map", tls.map);
-        facts.live("tls.timeout", Span(tls.timeout));
-        facts.live("tls.handshake_first", tls.first);
-        facts.live("tls.min_version", tls.min_version);
-        facts.live("tls.cipher_suites", tls.cipher_suites.join(" "));
-        facts.live("tls.curve_preferences", tls.curve_preferences.join(" "));
-        facts.live("tls.pinned_certs", tls.pinned_certs.len());
+        facts.live("tls.verify", &tls.verify);
+        facts.live("tls.verify_and_map", &tls.map);
+        facts.live("tls.timeout", &Span(tls.timeout));
+        facts.live("tls.handshake_first", &tls.first);
+        facts.live("tls.min_version", &tls.min_version);
+        facts.live("tls.cipher_suites", &tls.cipher_suites.join(" "));
+        facts.live("tls.curve_preferences", &tls.curve_preferences.join(" "));
+        facts.live("tls.pinned_certs", &tls.pinned_certs.len());
         facts.secret("tls: pinned_certs", &tls.pinned_certs);
-        facts.live("tls.connection_rate_limit", tls.connection_rate_limit.unwrap_or(0));
+        facts.live("tls.connection_rate_limit", &tls.connection_rate_limit.unwrap_or(0));
     }
 }
 

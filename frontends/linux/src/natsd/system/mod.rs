@@ -11,7 +11,7 @@ use std::time::Duration;
 use lunix_core::broker::{AccountId, ClientId, ClientStatus, Input, Peer, Reason};
 use lunix_core::time::Instant;
 
-use super::monitor::{About, Json, State, View, account_statistics, statsz};
+use super::monitor::{About, Json, State, View, account_statistics, nanos, statsz};
 use super::server::Server;
 
 pub(super) use requests::{Asked, Served};
@@ -268,7 +268,7 @@ fn write_client(
         json.some("name", &**name).some("lang", &**lang).some("ver", &**version);
     }
     if let Some(rtt) = status.rtt {
-        json.number("rtt", rtt.as_nanos());
+        json.number("rtt", nanos(rtt));
     }
     if let Some(stop) = stop {
         json.key("stop").plain(view.wall(stop));

@@ -8,7 +8,7 @@ use lunix_core::time::Instant;
 use super::options::Options;
 use crate::natsd::auth::grant::{Permissions, Rule};
 use crate::natsd::monitor::{
-    AccountFilter, AccountTotals, Books, Json, Report, State, View, Wish, account_detail,
+    AccountFilter, AccountTotals, Books, Json, Report, State, View, Wish, account_detail, nanos,
 };
 use crate::natsd::server::{Server, Token};
 use crate::reactor::Reactor;
@@ -316,7 +316,7 @@ impl Server {
             if let Some(entry) = entry {
                 write_permissions(json, &entry.permissions);
                 if let Some(expires) = entry.expires {
-                    json.number("expires", expires.since(now).as_nanos());
+                    json.number("expires", nanos(expires.since(now)));
                 }
             }
             json.end_object();
@@ -402,7 +402,7 @@ fn write_permissions(json: &mut Json<'_>, permissions: &Permissions) {
         json.end_object();
     }
     if let Some(responses) = responses {
-        let expires: &dyn Display = &responses.expires.map_or(0, |span| span.as_nanos());
+        let expires: &dyn Display = &responses.expires.map_or(0, nanos);
         json.key("responses").begin_object().number("max", responses.max).number("ttl", expires).end_object();
     }
     json.end_object();
