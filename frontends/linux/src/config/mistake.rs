@@ -137,7 +137,7 @@ impl Notes {
     pub(super) fn into_result(self) -> Result<Vec<Mistake>, Mistakes> {
         let sorted = |noted: Rc<RefCell<Vec<Mistake>>>| {
             let mut noted = noted.take();
-            noted.sort();
+            noted.sort_unstable();
             noted.dedup();
             noted
         };

@@ -31,8 +31,9 @@ impl Listener {
 
     /// The same for others than clients.
     pub(super) fn tcp_socket(host: &str, port: u16) -> io::Result<TcpListener> {
-        let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let (mut addresses, others): (Vec<_>, Vec<_>) =
+            (host, port).to_socket_addrs()?.partition(SocketAddr::is_ipv4);
+        addresses.extend(others);
         let listener = TcpListener::bind(&*addresses)?;
         listener.set_nonblocking(true)?;
         rustix::net::listen(&listener, BACKLOG)?;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use lunix_core::broker::{ClientId, Reason, UserId};
 
 use super::door::{Door, How};
-use super::identity::{self, Rule};
+use super::identity::Rule;
 use super::jwt::Trust;
 use super::known::Known;
 use super::users::Users;
@@ -80,9 +80,8 @@ impl Door {
         if self.settings.auth.identity.asked == Asked::No {
             return None;
         }
-        let rule = Rule::of(uid, &[], self.owner, &self.settings.auth.identity);
         let identity = &self.settings.auth.identity;
-        let entry = || users.insert(identity::entry(uid, rule, identity));
-        Some((*self.known.by_uid.entry((uid, rule)).or_insert_with(entry), How::Uid(uid, rule)))
+        let rule = Rule::of(uid, &[], self.owner, identity);
+        Some((self.known.of_uid(uid, rule, identity, users), How::Uid(uid, rule)))
     }
 }

@@ -15,7 +15,7 @@ use super::accounts::Accounts;
 use super::borders::Borders;
 use super::grant::ConnectionTypes;
 use super::hasher::Hasher;
-use super::identity::{self, Rule};
+use super::identity::Rule;
 use super::jwt::{Bearer, Refusal, Shown, Stay, Trust};
 use super::known::Known;
 use super::secret::{Bcrypt, Secret, same};
@@ -245,15 +245,13 @@ impl Door {
         users: &mut Users,
     ) -> Option<(UserId, How)> {
         if let Some(uid) = self.uid(socket, peer) {
-            let rule = Rule::of(uid.0, &uid.1, self.owner, &self.settings.auth.identity);
-            let user =
-                *self.known.by_uid.entry((uid.0, rule)).or_insert_with(|| {
-                    users.insert(identity::entry(uid.0, rule, &self.settings.auth.identity))
-                });
+            let identity = &self.settings.auth.identity;
+            let rule = Rule::of(uid.0, &uid.1, self.owner, identity);
+            let user = self.known.of_uid(uid.0, rule, identity, users);
             return Some((user, How::Uid(uid.0, rule)));
         }
         if let Some(name) = &self.settings.auth.accounts.no_auth_user {
-            return self.known.named.get(name).map(|(user, _)| (*user, How::Configured));
+            return self.known.named(name).map(|(user, _)| (*user, How::Configured));
         }
         self.known.others.map(|user| (user, How::Others))
     }
@@ -315,7 +313,7 @@ impl Door {
         if !shown.nkey.is_empty() && self.known.has_keys(&self.settings.auth) {
             return self.ask_key(client, shown);
         }
-        if let Some(certificate) = certificate.filter(|_| !self.known.named.is_empty()) {
+        if let Some(certificate) = certificate.filter(|_| !self.known.all_named().is_empty()) {
             return self.ask_certificate(&certificate, shown.connection);
         }
         // Keys and tokens of kinds that are not configured are no credentials.
@@ -323,7 +321,7 @@ impl Door {
         if none && let Some((user, _, how)) = guest.and_then(|guest| guest.user) {
             return Verdict::Admit(user, how);
         }
-        let named = (!shown.user.is_empty()).then(|| self.known.named.get(&shown.user.to_string())).flatten();
+        let named = (!shown.user.is_empty()).then(|| self.known.named(&shown.user.to_string())).flatten();
         let (expected, secret, given) = if let Some((user, at)) = named {
             let Some(found) = self.settings.auth.users().nth(*at) else {
                 return Verdict::Refuse("no such user");
@@ -375,9 +373,9 @@ impl Door {
 
     /// Who has a certificate needs no password: one of its names is a user's, or its subject is.
     fn ask_certificate(&self, certificate: &Certificate, connection: ConnectionTypes) -> Verdict {
-        let by_name = certificate.names().find_map(|name| self.known.named.get(name));
+        let by_name = certificate.names().find_map(|name| self.known.named(name));
         let by = |is: fn(&Certificate, &str) -> bool| {
-            let mut named = self.known.named.iter();
+            let mut named = self.known.all_named().iter();
             named.find(|(user, _)| is(certificate, user)).map(|(_, found)| found)
         };
         let by_subject = || {
@@ -430,7 +428,7 @@ impl Door {
     }
 
     fn ask_key(&self, client: ClientId, shown: &Credentials<'_>) -> Verdict {
-        let Some((user, at)) = self.known.named.get(&shown.nkey.to_string()) else {
+        let Some((user, at)) = self.known.named(&shown.nkey.to_string()) else {
             return Verdict::Refuse("no such key");
         };
         let Some(found) = self.settings.auth.users().nth(*at) else { return Verdict::Refuse("no such key") };

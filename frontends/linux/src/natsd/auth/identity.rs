@@ -9,7 +9,7 @@ use super::users::Entry;
 use crate::natsd::settings::Identity;
 
 /// Which rule is for a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
     /// Root, and the user that the server runs as: everything.
     Owner,
