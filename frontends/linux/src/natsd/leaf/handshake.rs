@@ -270,7 +270,7 @@ impl Server {
             Some(Err(why)) => (why, Reason::Authentication),
         };
         let name = self.leaves.name_of(client);
-        let line = format_args!("Leafnode \"{}\": authentication error: {why}", Escaped(&name));
+        let line = format_args!("Leafnode \"{}\": authentication error: {why}", Escaped(name));
         self.wires.log.line(Tag::Error, line);
         self.drive(reactor.now(), Input::Refused { client, reason });
         self.close_what_ended(reactor);
