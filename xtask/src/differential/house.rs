@@ -244,8 +244,9 @@ impl Running {
     fn find(&mut self, deadline: Instant) -> Result<SocketAddr> {
         loop {
             for entry in fs::read_dir(self.scratch.path())?.flatten() {
+                // It may be under its first name, and gone from there a moment later.
                 if entry.path().extension().is_some_and(|extension| extension == "ports")
-                    && let Some(address) = address(&fs::read(entry.path())?)
+                    && let Some(address) = fs::read(entry.path()).ok().and_then(|file| address(&file))
                 {
                     return Ok(address);
                 }
