@@ -11,7 +11,6 @@ use super::leaf::Said;
 use super::log::{Log, Tag};
 use super::monitor::About;
 use super::output::Pool;
-use super::system::Asked;
 
 /// All connections: what the broker's actions act upon.
 #[derive(Debug)]
@@ -39,6 +38,16 @@ pub(super) struct Wires {
     pub(super) asked: Vec<Asked>,
     /// What leaf nodes said of themselves since the last look.
     pub(super) said: Vec<(ClientId, Said)>,
+}
+
+/// A request to the server itself, which waits for its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) client: ClientId,
+    pub(super) account: AccountId,
+    pub(super) subject: Box<[u8]>,
+    pub(super) reply: Option<Box<[u8]>>,
+    pub(super) payload: Box<[u8]>,
 }
 
 impl Wires {

@@ -12,15 +12,6 @@ pub(in crate::natsd) struct System {
     pub(in crate::natsd) subscribed: bool,
 }
 
-#[derive(Debug)]
-pub(in crate::natsd) struct Asked {
-    pub(in crate::natsd) client: ClientId,
-    pub(in crate::natsd) account: AccountId,
-    pub(in crate::natsd) subject: Box<[u8]>,
-    pub(in crate::natsd) reply: Option<Box<[u8]>>,
-    pub(in crate::natsd) payload: Box<[u8]>,
-}
-
 #[derive(Debug, Default)]
 pub(in crate::natsd) struct Served {
     pub(in crate::natsd) id: String,

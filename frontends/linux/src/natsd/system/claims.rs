@@ -2,10 +2,10 @@
 
 use lunix_core::time::Instant;
 
-use super::requests::Asked;
 use crate::natsd::log::Tag;
 use crate::natsd::monitor::{Json, State};
 use crate::natsd::server::Server;
+use crate::natsd::wires::Asked;
 
 impl Server {
     /// Keeps a token, and says so. `account` is whose it must be, if the subject tells.

@@ -14,7 +14,7 @@ use lunix_core::time::Instant;
 use super::monitor::{About, Json, State, View, account_statistics, nanos, statsz};
 use super::server::Server;
 
-pub(super) use requests::{Asked, Served};
+pub(super) use requests::Served;
 
 /// How often statistics are said to those who listen for them.
 const STATISTICS: Duration = Duration::from_secs(10);

@@ -11,17 +11,8 @@ use crate::natsd::monitor::{
     AccountFilter, AccountTotals, Books, Json, Report, State, View, Wish, account_detail, nanos,
 };
 use crate::natsd::server::{Server, Token};
+use crate::natsd::wires::Asked;
 use crate::reactor::Reactor;
-
-/// A request that waits for its answer.
-#[derive(Debug)]
-pub(in crate::natsd) struct Asked {
-    pub(in crate::natsd) client: ClientId,
-    pub(in crate::natsd) account: AccountId,
-    pub(in crate::natsd) subject: Box<[u8]>,
-    pub(in crate::natsd) reply: Option<Box<[u8]>>,
-    pub(in crate::natsd) payload: Box<[u8]>,
-}
 
 /// Which requests are answered.
 #[derive(Debug, Default)]
