@@ -190,6 +190,10 @@ impl<T: Copy> Bus<T> {
     /// Adds servers that this one tells of to those that are tried when it is gone.
     pub(super) fn meet(&mut self, urls: &[String]) {
         let Some(teller) = self.options.servers.get(self.server).cloned() else { return };
+        // Who wants TLS believes nothing that anybody on the way may have said.
+        if teller.tls && !self.link.is_tls() {
+            return;
+        }
         for server in urls.iter().filter_map(|url| teller.told_of(url)) {
             let servers = &mut self.options.servers;
             if servers.len() < SERVERS && servers.iter().all(|known| known.place != server.place) {
