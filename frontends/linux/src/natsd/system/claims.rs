@@ -2,6 +2,7 @@
 
 use lunix_core::time::Instant;
 
+use crate::escaped::Escaped;
 use crate::natsd::log::Tag;
 use crate::natsd::monitor::{Json, State};
 use crate::natsd::server::Server;
@@ -26,7 +27,7 @@ impl Server {
             Err((key, why)) => {
                 let whose = key.map_or_else(|| account.unwrap_or("n/a").to_owned(), |key| key.to_string());
                 let line = format!("jwt update resulted in error - {why}");
-                self.wires.log.line(Tag::Error, format_args!("{line} - {whose}"));
+                self.wires.log.line(Tag::Error, format_args!("{line} - {}", Escaped(&whose)));
                 json.key("error").begin_object().string("account", whose);
                 json.number("code", 500).string("description", line).end_object();
             }
