@@ -78,6 +78,10 @@ impl Memory for Tight {
         borders.nth(index as usize).map(|(_, border)| *border)
     }
 
+    fn is_asked(&self, account: AccountId) -> bool {
+        self.borders.iter().any(|(_, border)| border.service.is_some() && border.to == account)
+    }
+
     fn grow(&mut self, table: Table) -> bool {
         fn one<T>(slots: &mut Vec<T>, empty: T, most: usize) -> bool {
             let room = slots.len() < most;

@@ -2,6 +2,7 @@
 
 use lunix_proto::nats::subject::tokens;
 
+use super::memory::Memory;
 use super::user::{AccountId, Responses};
 
 /// A way out of an account for some of its messages. [`Memory::border`](super::Memory::border) lists those of an
@@ -16,7 +17,8 @@ use super::user::{AccountId, Responses};
 ///
 /// Messages that cross are routed on the other side and may cross a further border, three at most. To a request to
 /// a service the other side sees a reply subject `_R_.…` of its own, from which answers find their way back. Longer
-/// subjects than [`Border::LONGEST`] stay at home.
+/// subjects than [`Border::LONGEST`] stay at home. Leaf nodes are told that all of `from` is wanted, whether or not anybody on
+/// the other side subscribes to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Border<'m> {
     /// The subjects that cross, as a pattern.
@@ -96,6 +98,11 @@ impl Border<'_> {
         }
         None
     }
+}
+
+/// Those over which messages leave `account`.
+pub(super) fn borders<M: Memory>(memory: &M, account: AccountId) -> impl Iterator<Item = Border<'_>> {
+    (0..).map_while(move |index| memory.border(account, index))
 }
 
 struct Cursor<'o> {

@@ -47,7 +47,8 @@ pub struct Leaf {
     /// The hash of its cluster's name; 0 if it has none.
     pub(super) cluster: u64,
     pub(super) decoder: Decoder,
-    /// What it is told next of what has been wanted since before it joined; [`NONE`] when it knows all.
+    /// What it is told next of what has been wanted since before it joined: 0 is the loop detection, then come interests,
+    /// from [`SYNC_BORDERS`] on what crosses borders; [`NONE`] when it knows all.
     pub(super) sync: u32,
     /// The message at hand goes to it.
     pub(super) touched: bool,
@@ -100,6 +101,9 @@ pub(super) struct Leaves {
 
 /// Of how many of its bytes may wait before a leaf that has joined is told more of what is wanted.
 pub(super) const SYNC_PENDING: usize = 32 << 10;
+
+/// See [`Leaf::sync`].
+pub(super) const SYNC_BORDERS: u32 = 1 << 31;
 
 /// `$LDS.` and 22 letters and digits, as nats-server has it.
 pub(super) type LoopSubject = [u8; 27];

@@ -6,6 +6,7 @@ use super::client::ClientId;
 use super::delivery::{Cut, digits};
 use super::leaf::LoopSubject;
 use super::pool::{NONE, at};
+use super::reply::Answers;
 use super::router::Group;
 use super::text::{Chunk, Text};
 
@@ -37,12 +38,20 @@ pub(super) enum Told<'t> {
 #[derive(Clone, Copy, Debug)]
 pub struct LeafInterest<'a> {
     pub(super) to: ClientId,
-    pub(super) loop_subject: Option<LoopSubject>,
-    pub(super) subject: Text<15>,
+    pub(super) subject: Pattern<'a>,
     pub(super) queue: Text<15>,
     /// By how many; 0 is not any more.
     pub(super) weight: u32,
     pub(super) chunks: &'a [Chunk],
+}
+
+/// What is wanted, wherever it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pattern<'a> {
+    Loop(LoopSubject),
+    Answers(Answers),
+    Border(&'a str),
+    Stored(Text<15>),
 }
 
 impl LeafInterest<'_> {
@@ -53,7 +62,12 @@ impl LeafInterest<'_> {
 
     /// The length of the line.
     pub fn encoded_len(&self) -> usize {
-        let subject = self.loop_subject.map_or(self.subject.len(), |subject| subject.len());
+        let subject = match &self.subject {
+            Pattern::Loop(subject) => subject.len(),
+            Pattern::Answers(subject) => subject.len(),
+            Pattern::Border(subject) => subject.len(),
+            Pattern::Stored(subject) => subject.len(),
+        };
         interest_len(subject, self.queue.len(), self.weight)
     }
 
@@ -64,9 +78,11 @@ impl LeafInterest<'_> {
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, Full> {
         let mut cut = Cut::new(out);
         cut.put(if self.weight > 0 { b"LS+ " } else { b"LS- " });
-        match &self.loop_subject {
-            Some(subject) => cut.put(subject),
-            None => self.subject.parts(self.chunks).for_each(|part| cut.put(part)),
+        match &self.subject {
+            Pattern::Loop(subject) => cut.put(subject),
+            Pattern::Answers(subject) => cut.put(subject),
+            Pattern::Border(subject) => cut.put(subject.as_bytes()),
+            Pattern::Stored(subject) => subject.parts(self.chunks).for_each(|part| cut.put(part)),
         }
         if self.queue.len() > 0 {
             cut.put(b" ");

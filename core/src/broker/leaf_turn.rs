@@ -3,25 +3,40 @@
 use lunix_proto::nats::leaf::{Message, Op, Queues};
 use lunix_proto::nats::{Publish, subject};
 
-use super::client::{Admission, ClientId, Peer, State, Wishes};
+use super::border::borders;
+use super::client::{Admission, Client, ClientId, Peer, State, Wishes};
 use super::control::{Control, ErrorText};
-use super::leaf::{self, LeafTerms, SYNC_PENDING};
-use super::leaf_action::{self, LeafAction, LeafDelivery, LeafInterest, Told};
+use super::leaf::{self, LeafTerms, SYNC_BORDERS, SYNC_PENDING};
+use super::leaf_action::{self, LeafAction, LeafDelivery, LeafInterest, Pattern, Told};
+use super::leaf_interest::Interest;
 use super::memory::{Memory, Table, Tables};
 use super::passage::{Passage, fattest};
 use super::pool::{NONE, at, at_mut};
 use super::router::place_key;
 use super::text::Text;
 use super::turn::{Progress, Step, Turn};
-use super::user::UserId;
+use super::user::{AccountId, UserId};
 use super::{Broker, Machine, Reason};
 
-/// A line about interest: to which leaf, about which entry (none: its own loop detection), how many want it.
+/// A line about interest: to which leaf, about what, how many want it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct News {
     leaf: u32,
-    interest: u32,
+    of: Wanted,
     weight: u32,
+}
+
+/// What is wanted on this side.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    /// By the server, so that it knows itself.
+    Loop,
+    /// The entry of that number.
+    Interest(u32),
+    /// What crosses the border of that number, whoever wants it on the other side.
+    Border(u32),
+    /// Answers to requests that came over borders.
+    Answers,
 }
 
 impl<'t, M: Memory> Turn<'t, M> {
@@ -224,19 +239,21 @@ impl<'t, M: Memory> Turn<'t, M> {
         let Broker { memory, machine } = &mut *self.broker;
         let tables = memory.tables();
         let client = at(tables.leaves, news.leaf).map_or(NONE, |leaf| leaf.client);
-        let account = at(tables.clients, client).map(|slot| slot.account);
-        let interest = at(tables.interests, news.interest);
-        LeafInterest {
-            to: ClientId::new(client),
-            loop_subject: match (interest, account) {
-                (None, Some(account)) => Some(machine.leaves.loop_subject(account)),
-                _ => None,
-            },
-            subject: interest.map_or(Text::EMPTY, |interest| interest.subject),
-            queue: interest.map_or(Text::EMPTY, |interest| interest.queue),
-            weight: news.weight,
-            chunks: tables.chunks,
-        }
+        let account = at(tables.clients, client).map_or(AccountId::GLOBAL, |slot| slot.account);
+        let (to, weight) = (ClientId::new(client), news.weight);
+        let (subject, queue) = match news.of {
+            Wanted::Loop => (Pattern::Loop(machine.leaves.loop_subject(account)), Text::EMPTY),
+            Wanted::Answers => (Pattern::Answers(machine.replies.pattern()), Text::EMPTY),
+            Wanted::Border(index) => {
+                let from = memory.border(account, index).map_or("", |border| border.from);
+                return LeafInterest { to, subject: Pattern::Border(from), queue: Text::EMPTY, weight, chunks: &[] };
+            }
+            Wanted::Interest(index) => {
+                let interest = at(tables.interests, index).unwrap_or(&Interest::EMPTY);
+                (Pattern::Stored(interest.subject), interest.queue)
+            }
+        };
+        LeafInterest { to, subject, queue, weight, chunks: memory.tables().chunks }
     }
 
     pub(super) fn leaf_delivery(&mut self, publish: Publish<'t>, leaf: u32) -> LeafDelivery<'_> {
@@ -310,7 +327,7 @@ impl Machine {
                 if self.concerns(&memory.tables(), interest, leaf)
                     && let Some(weight) = self.weight_for(memory, interest, leaf)
                 {
-                    return Some(News { leaf, interest, weight });
+                    return Some(News { leaf, of: Wanted::Interest(interest), weight });
                 }
             }
             self.leaves.hearing = 0;
@@ -331,7 +348,13 @@ impl Machine {
             }
             if slot.sync == 0 {
                 slot.sync = 1;
-                return Some(News { leaf, interest: NONE, weight: 1 });
+                return Some(News { leaf, of: Wanted::Loop, weight: 1 });
+            }
+            if slot.sync >= SYNC_BORDERS {
+                if let Some(of) = self.next_border(memory, leaf) {
+                    return Some(News { leaf, of, weight: 1 });
+                }
+                continue;
             }
             let mut next = slot.sync - 1;
             let end = u32::try_from(tables.interests.len()).unwrap_or(NONE);
@@ -343,15 +366,14 @@ impl Machine {
                 if alive
                     && let Some(weight) = self.weight_for(memory, interest, leaf).filter(|weight| *weight > 0)
                 {
-                    found = Some(News { leaf, interest, weight });
+                    found = Some(News { leaf, of: Wanted::Interest(interest), weight });
                 }
             }
             if let Some(slot) = at_mut(memory.tables().leaves, leaf) {
-                slot.sync = next + 1;
-                if next >= end {
-                    slot.sync = NONE;
-                    self.leaves.syncing = self.leaves.syncing.saturating_sub(1);
-                }
+                slot.sync = if next < end { next + 1 } else { SYNC_BORDERS };
+            }
+            if found.is_none() && next >= end {
+                found = self.next_border(memory, leaf).map(|of| News { leaf, of, weight: 1 });
             }
             if found.is_some() {
                 return found;
@@ -360,16 +382,50 @@ impl Machine {
         None
     }
 
+    /// What crosses a border, and that leaf does not know yet. When it knows all of that, it knows everything.
+    fn next_border(&mut self, memory: &mut impl Memory, leaf: u32) -> Option<Wanted> {
+        let tables = memory.tables();
+        let &leaf::Leaf { client, mut sync, .. } = at(tables.leaves, leaf)?;
+        let &Client { account, user, .. } = at(tables.clients, client)?;
+        let mut found = None;
+        if sync == SYNC_BORDERS {
+            sync += 1;
+            found = memory.is_asked(account).then_some(Wanted::Answers);
+        }
+        while found.is_none() {
+            let index = sync - SYNC_BORDERS - 1;
+            let Some(border) = memory.border(account, index) else { break };
+            let user = memory.user(UserId::new(user));
+            if user.is_some_and(|user| leaf::allows(user.permissions.subscribe, border.from.as_bytes())) {
+                found = Some(Wanted::Border(index));
+            }
+            sync += 1;
+        }
+        if let Some(slot) = at_mut(memory.tables().leaves, leaf) {
+            slot.sync = if found.is_some() { sync } else { NONE };
+            self.leaves.syncing = self.leaves.syncing.saturating_sub(u32::from(found.is_none()));
+        }
+        found
+    }
+
+    /// Every leaf node is told everything again.
+    pub(super) fn tell_again(&mut self, tables: &mut Tables<'_>) {
+        for leaf in tables.leaves.iter_mut().filter(|leaf| leaf.joined) {
+            self.leaves.syncing += u32::from(leaf.sync == NONE);
+            leaf.sync = 0;
+        }
+    }
+
     /// How many `leaf` is told to want `interest`; `None` if it is not told of it.
     fn weight_for(&self, memory: &mut impl Memory, interest: u32, leaf: u32) -> Option<u32> {
         let tables = memory.tables();
         let slot = at(tables.leaves, leaf).filter(|slot| slot.joined)?;
         let client = at(tables.clients, slot.client).filter(|client| client.state == State::Open)?;
         let entry = at(tables.interests, interest).filter(|entry| entry.account == client.account.index())?;
-        let user = UserId::new(client.user);
-        let (subject, free) = (entry.subject, entry.detects_loops);
-        let held = if entry.is_alive() { self.held_for(&tables, interest, leaf) } else { 0 };
-        if held == 0 || free {
+        let (user, account) = (UserId::new(client.user), client.account);
+        let (subject, free, plain) = (entry.subject, entry.detects_loops, entry.group == NONE);
+        let mut held = if entry.is_alive() { self.held_for(&tables, interest, leaf) } else { 0 };
+        if free || (held == 0 && !plain) {
             return Some(held);
         }
         // Rules that speak of this subject are found out about text in one piece; beyond this length all that
@@ -383,8 +439,15 @@ impl Machine {
                 place.copy_from_slice(part);
             }
         }
+        let text = room.get(..len);
+        if held == 0 {
+            held = u32::from(borders(memory, account).any(|border| text == Some(border.from.as_bytes())));
+        }
+        if held == 0 {
+            return Some(0);
+        }
         let rules = memory.user(user)?.permissions.subscribe;
-        let allowed = match room.get(..len) {
+        let allowed = match text {
             Some(subject) => leaf::is_routed(subject) || leaf::allows(rules, subject),
             None => rules.allow.is_none() && rules.deny.is_empty(),
         };

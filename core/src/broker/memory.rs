@@ -79,6 +79,12 @@ pub trait Memory {
         None
     }
 
+    /// Whether other accounts ask services of `account` over a [`Border`]: leaf nodes are told then that answers are wanted.
+    fn is_asked(&self, account: AccountId) -> bool {
+        let _ = account;
+        false
+    }
+
     /// Whether the driver answers requests to `subject`, which begins with `$SYS.REQ.`: then they become
     /// [`Action::Request`](super::Action::Request), and are never without a responder.
     fn serves(&self, account: AccountId, subject: &[u8]) -> bool {

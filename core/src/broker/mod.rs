@@ -174,6 +174,8 @@ pub enum Input<'b> {
     },
     /// What `INFO` says has changed; who understands that is told.
     Inform,
+    /// What [`Memory::border`] tells has changed: leaf nodes are told anew what is wanted.
+    Borders,
     /// The time of [`Broker::next_deadline`] has come.
     Tick,
 }

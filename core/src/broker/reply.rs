@@ -73,6 +73,12 @@ pub(super) struct Exchange<'a> {
     pub(super) responses: Responses,
 }
 
+/// `_R_.`, a word of this server, and one of the request.
+pub(super) type Token = [u8; 20];
+
+/// A pattern that matches every [`Token`] of this server.
+pub(super) type Answers = [u8; 10];
+
 impl Exchange<'_> {
     /// How reply subjects of exchanges begin.
     pub(super) const PREFIX: &'static [u8] = b"_R_.";
@@ -128,7 +134,7 @@ impl Replies {
         chunks: &mut Pool,
         now: Instant,
         exchange: Exchange<'_>,
-    ) -> Option<[u8; 15]> {
+    ) -> Option<Token> {
         let Exchange { at, asker, reply, responses } = exchange;
         let token = self.token();
         let until = responses.expires.map(|span| now + span);
@@ -138,17 +144,30 @@ impl Replies {
     }
 
     /// A reply subject that nobody can guess who does not know the seed.
-    fn token(&mut self) -> [u8; 15] {
-        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    fn token(&mut self) -> Token {
         self.tokens = self.tokens.wrapping_add(1);
-        let word = |salt: &[u8]| u128::from(hash(self.seed, self.tokens, salt));
-        let mut bits = word(b"first") << 64 | word(b"second") << 32 | word(b"third");
-        let mut token = *b"_R_.???????????";
-        for letter in token.iter_mut().skip(Exchange::PREFIX.len()) {
+        let mut token = *b"_R_.????.???????????";
+        self.letters(0, token.get_mut(4..8));
+        self.letters(self.tokens, token.get_mut(9..));
+        token
+    }
+
+    /// What matches all of them.
+    pub(super) fn pattern(&self) -> Answers {
+        let mut pattern = *b"_R_.????.>";
+        self.letters(0, pattern.get_mut(4..8));
+        pattern
+    }
+
+    /// The `number`th word: at most 16 letters, 6 bits each.
+    fn letters(&self, number: u32, word: Option<&mut [u8]>) {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let part = |salt: &[u8]| u128::from(hash(self.seed, number, salt));
+        let mut bits = part(b"first") << 64 | part(b"second") << 32 | part(b"third");
+        for letter in word.unwrap_or_default() {
             *letter = LETTERS.get((bits & 63) as usize).copied().unwrap_or(b'A');
             bits >>= 6;
         }
-        token
     }
 
     fn insert(

@@ -112,6 +112,10 @@ impl<'t, M: Memory> Turn<'t, M> {
             }
             Input::Limits { limits } => turn.set_limits(limits),
             Input::Inform => turn.look_at_all(Look::Inform),
+            Input::Borders => {
+                let Broker { memory, machine } = &mut *turn.broker;
+                machine.tell_again(&mut memory.tables());
+            }
             Input::Tick => {
                 turn.look_at_stalled();
                 if turn.broker.machine.deadline.is_some_and(|at| at <= now) {

@@ -65,6 +65,10 @@ impl Memory for Growing {
         borders.nth(index as usize).map(|(_, border)| *border)
     }
 
+    fn is_asked(&self, account: AccountId) -> bool {
+        self.borders.iter().any(|(_, border)| border.service.is_some() && border.to == account)
+    }
+
     fn serves(&self, account: AccountId, subject: &[u8]) -> bool {
         let _ = account;
         self.serves && subject == b"$SYS.REQ.USER.INFO"

@@ -1,6 +1,8 @@
 //! Leaf nodes and hubs, as lines.
 
-use lunix_core::broker::{AccountId, Input, LeafTerms, Limits, Permissions, Subjects, User, UserId};
+use lunix_core::broker::{
+    AccountId, Border, Input, LeafTerms, Limits, Permissions, Responses, Subjects, User, UserId,
+};
 use lunix_core::time::Duration;
 
 use crate::bench::Bench;
@@ -315,4 +317,39 @@ fn who_sends_over_a_slow_link_waits_for_it() {
     bench.flushed(slow, 8_000);
     bench.say(hub, "LMSG b 2\nhi");
     assert_eq!(bench.stalled, []);
+}
+
+#[test]
+fn what_crosses_a_border_is_wanted_whoever_is_behind_it() {
+    let mut bench = bench();
+    let far = AccountId::new(7);
+    let border = Border { from: "news.*", to: far, subject: "", service: None, asker: "" };
+    let hidden = Border { from: "private.a", ..border };
+    bench.broker.memory_mut().borders =
+        vec![(AccountId::GLOBAL, border), (AccountId::GLOBAL, hidden), (far, border)];
+    let hub = bench.join(LeafTerms { user: UserId::new(1), ..HUB });
+    assert_eq!(told(&mut bench, hub), ["LS+ news.*"]);
+    // A client that loses interest in the same says nothing about the others.
+    let client = bench.connect();
+    bench.say(client, "SUB news.* 1\nUNSUB 1");
+    assert_eq!(told(&mut bench, hub), ["LS+ news.*", "LS+ news.*"]);
+
+    // Those who ask are on the other side of a border, so that their answers come back over it.
+    let service = Border { from: "ask", to: AccountId::GLOBAL, service: Some(Responses { max: 1, expires: None }), ..border };
+    bench.broker.memory_mut().borders.push((far, service));
+    bench.say(client, "SUB a 1");
+    bench.got(hub);
+    bench.input(Input::Borders);
+    let lines = told(&mut bench, hub);
+    let (answers, rest) = lines.split_at(lines.iter().position(|line| line.starts_with("LS+ _R_.")).unwrap());
+    assert_eq!(answers, ["LS+ a"]);
+    assert_eq!(rest[1..], ["LS+ news.*"]);
+
+    bench.say(hub, "LS+ ask");
+    let (body, account) = (b"hi\r\n", far);
+    bench.input(Input::Publish { account, subject: b"ask", reply: Some(b"r"), header_len: 0, body });
+    let asked = bench.got(hub);
+    let token = asked.strip_prefix("LMSG ask ").and_then(|line| line.split(' ').next()).unwrap();
+    let pattern = rest[0].strip_prefix("LS+ ").unwrap();
+    assert!(lunix_proto::nats::subject::matches(pattern.as_bytes(), token.as_bytes()), "{pattern} {token}");
 }

@@ -200,6 +200,47 @@ fn two_leaves_meet_at_their_hub() {
 }
 
 #[test]
+fn what_an_account_imports_crosses_the_link() {
+    let test = "what_an_account_imports_crosses_the_link";
+    for program in Program::nats_servers(test).into_iter().chain([Program::natsd()]) {
+        let port = port();
+        let hub = program.serve(&hub_config(port, ""));
+        let url = format!("nats-leaf://127.0.0.1:{port}");
+        let leaf = Program::natsd().serve(&format!(
+            "server_name: edge\nleafnodes {{ remotes: [ {{ url: \"{url}\", account: OUTSIDE }} ] }}\n\
+             accounts {{\n\
+             OUTSIDE {{ users: [ {{ user: out, password: out }} ], exports: [ {{ stream: news }}, {{ service: ask }} ],\n\
+             imports: [ {{ service: {{ account: INSIDE, subject: \"in.*\" }}, to: \"out.*\" }} ] }}\n\
+             INSIDE {{ users: [ {{ user: in, password: in }} ], exports: [ {{ service: \"in.*\" }} ],\n\
+             imports: [ {{ stream: {{ account: OUTSIDE, subject: news }}, prefix: bar }},\n\
+             {{ service: {{ account: OUTSIDE, subject: ask }} }} ] }}\n}}"
+        ));
+        let done = answer(&hub, "ask", "hub");
+        let mut inside = Client::connect_as(leaf.port, "in");
+        inside.say("SUB bar.> 1");
+        assert_eq!(inside.ask("ask", "one"), "hub one");
+        let mut outside = hub.connect();
+        outside.publish("news", "", "hello");
+        outside.flush();
+        inside.ask("ask", "two");
+        let heard = inside.flush();
+        let heard: Vec<_> = heard.iter().map(|got| (got.subject.as_str(), got.body.as_str())).collect();
+        assert_eq!(heard, [("bar.news", "hello")]);
+
+        inside.say("SUB in.* 2");
+        inside.flush();
+        outside.say("SUB inbox 3");
+        outside.publish("out.b", "inbox", "three");
+        let got = inside.message();
+        assert_eq!((got.subject.as_str(), got.body.as_str()), ("in.b", "three"));
+        inside.publish(&got.reply.unwrap(), "", "four");
+        assert_eq!(outside.message().body, "four");
+        outside.publish("ask", "", "end");
+        done.join().unwrap();
+    }
+}
+
+#[test]
 fn credentials_and_rules() {
     let test = "credentials_and_rules";
     let authorization = "authorization { user: edge, password: secret }";

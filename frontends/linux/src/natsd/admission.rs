@@ -16,6 +16,7 @@ impl Server {
             None => {}
             Some(Ok(user)) => {
                 self.drive(now, Input::Admitted { client, user });
+                self.tell_borders(now);
             }
             Some(Err(why)) => {
                 let name = self.wires.connection(client.index()).map_or("", |connection| &connection.name);
@@ -25,6 +26,13 @@ impl Server {
                 let reason = if crowded { Reason::AccountConnections } else { Reason::Authentication };
                 self.drive(now, Input::Refused { client, reason });
             }
+        }
+    }
+
+    /// Leaf nodes are told what crosses the borders, if those have changed.
+    fn tell_borders(&mut self, now: Instant) {
+        if std::mem::take(&mut self.broker.memory_mut().users.redrawn) {
+            self.drive(now, Input::Borders);
         }
     }
 
@@ -67,6 +75,7 @@ impl Server {
         for (client, reason) in self.wires.door.review(users) {
             self.drive(reactor.now(), Input::Refused { client, reason });
         }
+        self.tell_borders(reactor.now());
         self.close_what_ended(reactor);
     }
 
@@ -93,6 +102,7 @@ impl Server {
                 }
             }
         }
+        self.tell_borders(reactor.now());
         self.broker.memory_mut().served.claims = self.wires.door.keeps_tokens();
         self.watch_tokens(reactor);
         self.close_what_ended(reactor);

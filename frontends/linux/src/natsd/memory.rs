@@ -56,6 +56,10 @@ impl Memory for Growing {
         self.users.borders.find(account, index)
     }
 
+    fn is_asked(&self, account: AccountId) -> bool {
+        self.users.borders.is_asked(account)
+    }
+
     fn serves(&self, account: AccountId, subject: &[u8]) -> bool {
         self.served.serves(account, subject)
     }

@@ -15,7 +15,7 @@ pub(super) struct Sheet {
 }
 
 /// All borders, by the account that messages leave.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Borders(Vec<Vec<Way>>);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +59,11 @@ impl Borders {
         {
             ways.push(way);
         }
+    }
+
+    /// Whether other accounts ask services of this one.
+    pub(crate) fn is_asked(&self, account: AccountId) -> bool {
+        self.0.iter().flatten().any(|way| way.service.is_some() && way.to == account)
     }
 
     /// The same in the broker's words.

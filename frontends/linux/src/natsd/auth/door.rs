@@ -529,7 +529,7 @@ impl Door {
         while *version != trust.version() {
             *version = trust.version();
             let system = trust.system();
-            users.borders = Borders::between(&trust.sheets(|key| accounts.of_key(key, system)));
+            users.draw(Borders::between(&trust.sheets(|key| accounts.of_key(key, system))));
         }
     }
 

@@ -30,7 +30,7 @@ impl Known {
             exports: settings.exports.clone(),
             imports: settings.imports.clone(),
         });
-        users.borders = Borders::between(&sheets.collect::<Vec<_>>());
+        users.draw(Borders::between(&sheets.collect::<Vec<_>>()));
         let mut known = Self::default();
         for (at, user) in auth.users().enumerate() {
             let account = user.account.and_then(|at| numbers.get(at)).copied().unwrap_or(AccountId::GLOBAL);

@@ -35,9 +35,17 @@ pub(crate) struct Users {
     free: Vec<u32>,
     /// What crosses from one account of theirs to another.
     pub(crate) borders: Borders,
+    /// The borders have been drawn anew, and leaf nodes do not know.
+    pub(crate) redrawn: bool,
 }
 
 impl Users {
+    /// These are the borders from now on.
+    pub(super) fn draw(&mut self, borders: Borders) {
+        self.redrawn |= borders != self.borders;
+        self.borders = borders;
+    }
+
     /// Takes a new one, held once.
     pub(super) fn insert(&mut self, entry: Entry) -> UserId {
         let index = self.free.pop().unwrap_or_else(|| {
