@@ -56,6 +56,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             && (slot.admission != Admission::Known || brings_credentials(&connect));
         if asks {
             slot.admission = Admission::Asked;
+            slot.asked_who = slot.asked_who.wrapping_add(1);
             self.asking = Some((client, wishes, json));
         }
         if again {

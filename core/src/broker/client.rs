@@ -56,6 +56,8 @@ pub struct Client {
     pub(super) wishes: Wishes,
     /// It has said `CONNECT`.
     pub(super) connected: bool,
+    /// How often it was asked who it is.
+    pub(super) asked_who: u16,
     pub(super) admission: Admission,
     /// Whom the driver knows it as; [`NONE`] while it does not.
     pub(super) user: u32,
@@ -183,6 +185,7 @@ impl Client {
         number: 0,
         wishes: Wishes::UNSAID,
         connected: false,
+        asked_who: 0,
         admission: Admission::Known,
         user: NONE,
         account: AccountId::GLOBAL,
@@ -232,6 +235,11 @@ impl Client {
             client.ping_at = Some(now + interval.min(FIRST_PING + spread));
         }
         client
+    }
+
+    /// Whom answers are allowed to: whoever the connection is after a further `CONNECT`, it is somebody else.
+    pub(super) fn answerer(&self) -> u64 {
+        self.number ^ (u64::from(self.asked_who) << 40)
     }
 
     pub(super) fn ping_interval(&self, limits: &Limits) -> Option<Duration> {

@@ -246,7 +246,13 @@ impl<'t, M: Memory> Turn<'t, M> {
             Wanted::Answers => (Pattern::Answers(machine.replies.pattern()), Text::EMPTY),
             Wanted::Border(index) => {
                 let from = memory.border(account, index).map_or("", |border| border.from);
-                return LeafInterest { to, subject: Pattern::Border(from), queue: Text::EMPTY, weight, chunks: &[] };
+                return LeafInterest {
+                    to,
+                    subject: Pattern::Border(from),
+                    queue: Text::EMPTY,
+                    weight,
+                    chunks: &[],
+                };
             }
             Wanted::Interest(index) => {
                 let interest = at(tables.interests, index).unwrap_or(&Interest::EMPTY);

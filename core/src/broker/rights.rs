@@ -72,7 +72,7 @@ impl<M: Memory> Turn<'_, M> {
         if slot.rights.recent.is(subject) {
             return true;
         }
-        let (user, answer, number) = (slot.user, slot.rights.answer, slot.number);
+        let (user, answer, number) = (slot.user, slot.rights.answer, slot.answerer());
         let may = may_publish(memory, user, subject);
         let mut tables = memory.tables();
         if may && let Some(slot) = at_mut(tables.clients, client.index()) {
@@ -134,7 +134,7 @@ impl Machine {
     pub(super) fn let_answer(&mut self, memory: &mut impl Memory, now: Instant, client: u32, reply: &[u8]) {
         let tables = memory.tables();
         let Some(slot) = at(tables.clients, client).filter(|slot| slot.user != NONE) else { return };
-        let (user, number) = (slot.user, slot.number);
+        let (user, number) = (slot.user, slot.answerer());
         let Some(permissions) = memory.user(UserId::new(user)).map(|user| user.permissions) else { return };
         let Some(responses) = permissions.responses.filter(|_| !permissions.publish.may_publish(reply))
         else {

@@ -335,7 +335,12 @@ fn what_crosses_a_border_is_wanted_whoever_is_behind_it() {
     assert_eq!(told(&mut bench, hub), ["LS+ news.*", "LS+ news.*"]);
 
     // Those who ask are on the other side of a border, so that their answers come back over it.
-    let service = Border { from: "ask", to: AccountId::GLOBAL, service: Some(Responses { max: 1, expires: None }), ..border };
+    let service = Border {
+        from: "ask",
+        to: AccountId::GLOBAL,
+        service: Some(Responses { max: 1, expires: None }),
+        ..border
+    };
     bench.broker.memory_mut().borders.push((far, service));
     bench.say(client, "SUB a 1");
     bench.got(hub);

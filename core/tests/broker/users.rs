@@ -30,6 +30,11 @@ fn bench(users: &[User<'static>]) -> Bench {
 
 fn connect(bench: &mut Bench, user: usize) -> ClientId {
     let client = bench.open();
+    connect_as(bench, client, user);
+    client
+}
+
+fn connect_as(bench: &mut Bench, client: ClientId, user: usize) {
     bench.say(
         client,
         &format!(
@@ -37,7 +42,6 @@ fn connect(bench: &mut Bench, user: usize) -> ClientId {
         ),
     );
     assert_eq!(bench.got(client), "");
-    client
 }
 
 #[track_caller]
@@ -295,6 +299,12 @@ fn who_is_asked_may_answer_as_often_as_it_may() {
     assert!(bench.got(other).starts_with("-ERR 'Permissions Violation for Publish to"), "hijacked");
     bench.say(service, "PUB _INBOX.a-rather-long-reply-subject.1 0\n");
     assert_eq!(bench.got(user).matches("MSG").count(), 1);
+    // Nor whoever it says to be next.
+    bench.say(user, "PUB svc r 0\n");
+    bench.got(service);
+    connect_as(&mut bench, service, 0);
+    bench.say(service, "PUB r 0\n");
+    assert_eq!(bench.got(service), NO_R);
 }
 
 #[test]

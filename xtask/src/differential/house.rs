@@ -21,6 +21,8 @@ pub(super) struct House {
     pub(super) reloads: &'static [&'static str],
     /// It has a port for leaf nodes, where `config` says `LEAF_PORT`, and each script has one.
     pub(super) leaf: bool,
+    /// Its accounts ask services of each other.
+    pub(super) services: bool,
     /// What subjects begin with.
     pub(super) roots: &'static [&'static str],
     /// What the servers are told to allow, for scripts that go to the edge.
@@ -39,6 +41,7 @@ const USUAL: House = House {
     config: "",
     reloads: &[],
     leaf: false,
+    services: false,
     roots: &["%"],
     payload: 1 << 20,
     control_line: 4096,
@@ -109,6 +112,7 @@ pub(super) static HOUSES: &[House] = &[
     },
     House {
         name: "borders",
+        services: true,
         config: include_str!("borders.conf"),
         roots: &["%", "%", "%", "%", "far.%"],
         credentials: &[

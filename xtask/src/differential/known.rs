@@ -159,13 +159,14 @@ pub(super) static APART: &[&str] = &[
      delivers what was not allowed; natsd refuses it",
     "operations before CONNECT where `no_auth_user` is set: nats-server takes the first one for a CONNECT, so that the \
      real one ends subscriptions; natsd does not",
-    "a second request with the reply of one that has not been answered, to a client with `allow_responses`: \
-     nats-server counts it as an answer; natsd allows as many answers again",
+    "a second request with the reply of one that has not been answered, or one that comes twice because two subscriptions match, \
+     to a client with `allow_responses`: nats-server counts it as an answer; natsd allows as many answers again",
     "a reload where somebody had shown a password and the name of a key: nats-server closes it whatever the new \
      configuration says; natsd if its user has changed",
     "a reload under permissions where a subscription and its queue group are longer than 1,024 bytes: natsd cannot judge them anew, and ends them",
     "a request to a service where the exporting account exports the same subject as a stream: nats-server gives it to the \
      service alone; natsd to those who import the stream, too",
+    "a request to a service with a header block that is none: nats-server writes over its end who asks; natsd leaves it",
     "a leaf node that says PING before CONNECT: nats-server refuses it; natsd answers, as it does to clients",
     "a leaf node that says CONNECT twice: nats-server greets it again; natsd does not listen",
     "-ERR from a leaf node: nats-server writes it down; natsd closes, too",

@@ -74,7 +74,8 @@ impl Stage<'_> {
         let pings = 1 + say.ops.iter().filter(|op| op.ping).count();
         let want = [0, 1].map(|side| wires[side].pongs + pings);
         for wire in wires.iter_mut() {
-            let reply = wire.reply.clone().unwrap_or_else(|| [self.prefix.as_bytes(), b".none"].concat());
+            let reply =
+                wire.asked().map_or_else(|| [self.prefix.as_bytes(), b".none"].concat(), <[u8]>::to_vec);
             let mut bytes = Vec::new();
             for byte in say.ops.iter().flat_map(|op| &op.bytes) {
                 match *byte {

@@ -16,7 +16,8 @@ pub(super) struct Wire {
     /// `PONG`s so far.
     pub(super) pongs: usize,
     /// Where the last message that wanted an answer wants it.
-    pub(super) reply: Option<Vec<u8>>,
+    reply: Option<Vec<u8>>,
+    asked_twice: bool,
     pub(super) to_leaf: bool,
     /// We have ended our side.
     left: bool,
@@ -34,6 +35,7 @@ impl Wire {
             items: Vec::new(),
             pongs: 0,
             reply: None,
+            asked_twice: false,
             to_leaf,
             left: false,
             ended: false,
@@ -93,6 +95,11 @@ impl Wire {
         Ok(true)
     }
 
+    /// Where the last request is answered.
+    pub(super) fn asked(&self) -> Option<&[u8]> {
+        self.reply.as_deref().filter(|_| !self.asked_twice)
+    }
+
     fn end(&mut self) {
         self.ended = true;
         if !self.buffer.is_empty() {
@@ -111,6 +118,8 @@ impl Wire {
             if let Item::Message(message) = &item
                 && !message.reply.is_empty()
             {
+                // One that comes twice is not answered, see `known::APART`.
+                self.asked_twice = self.reply.as_ref() == Some(&message.reply);
                 self.reply = Some(message.reply.clone());
             }
             match item {
