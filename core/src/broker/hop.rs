@@ -19,6 +19,8 @@ pub(super) struct Hop {
     pub(super) reply: Option<Words>,
     /// What the header block begins with instead of its first line.
     pub(super) info: Option<Words>,
+    /// The length of that line.
+    pub(super) skip: u32,
     /// The border that is tried next. The first is the one over which answers go back.
     pub(super) border: u32,
     /// How much of [`Tables::scratch`] is in use.
@@ -52,8 +54,15 @@ impl Words {
 }
 
 impl Hop {
-    pub(super) const NOWHERE: Self =
-        Self { account: AccountId::GLOBAL, subject: Words::Said, reply: None, info: None, border: 0, end: 0 };
+    pub(super) const NOWHERE: Self = Self {
+        account: AccountId::GLOBAL,
+        subject: Words::Said,
+        reply: None,
+        info: None,
+        skip: 0,
+        border: 0,
+        end: 0,
+    };
 
     /// What the message is called here.
     pub(super) fn subject<'a>(&self, publish: &Publish<'a>, scratch: &'a [u8]) -> &'a [u8] {
@@ -73,7 +82,7 @@ impl Hop {
     /// How much of the publisher's header block of `len` bytes is left out, and how long it then is.
     pub(super) fn header(&self, len: usize) -> (usize, usize) {
         let Some(info) = self.info else { return (0, len) };
-        let skip = len.min(FIRST_LINE.len());
+        let skip = len.min(self.skip as usize);
         (skip, len - skip + info.len(b""))
     }
 
@@ -141,6 +150,7 @@ impl Hops {
 }
 
 /// How every header block begins.
+const VERSION: &[u8] = b"NATS/1.0";
 const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
 
 /// For how long an answer may be answered, if it wants that.
@@ -188,6 +198,7 @@ impl Machine {
             };
             let mut hop = Hop {
                 info: here.info,
+                skip: here.skip,
                 account: to,
                 subject: Words::Scratch { from: here.end, len: len as u32 },
                 reply: here.reply,
@@ -230,10 +241,17 @@ impl Machine {
         let name = memory.border(here.account, border).map_or("", |border| border.asker);
         let plain = |name: &str| !name.bytes().any(|byte| matches!(byte, 0..b' ' | b'"' | b'\\' | 0x7F));
         let block = publish.body.get(..publish.header_len).unwrap_or_default();
-        if name.is_empty() || !plain(name) || !(block.is_empty() || block.starts_with(FIRST_LINE)) {
+        let first = match block {
+            [] => FIRST_LINE,
+            block if block.starts_with(VERSION) => {
+                block.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
+            }
+            _ => return,
+        };
+        if name.is_empty() || !plain(name) || !first.ends_with(b"\r\n") {
             return;
         }
-        cut.put(FIRST_LINE);
+        cut.put(first);
         cut.put(b"Nats-Request-Info: {\"acc\":\"");
         cut.put(name.as_bytes());
         cut.put(b"\"");
@@ -246,6 +264,7 @@ impl Machine {
             && let Some(end) = keep(memory, hop.end, text.get(..len).unwrap_or_default())
         {
             hop.info = Some(Words::Scratch { from: hop.end, len: len as u32 });
+            hop.skip = first.len() as u32;
             hop.end = end;
         }
     }

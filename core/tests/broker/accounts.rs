@@ -119,6 +119,11 @@ fn a_service_is_told_who_asks() {
         "HMSG s 1 63 65\nNATS/1.0\nNats-Request-Info: {\"acc\":\"B\",\"rtt\":7000}\nA: b c\n\nhi\n"
     );
     assert!(bench.got(old).ends_with("MSG s 2 2\nhi\n"));
+    bench.say(b, "HPUB s 16 18\nNATS/1.0 503\n\nhi");
+    assert_eq!(
+        bench.got(a),
+        "HMSG s 1 59 61\nNATS/1.0 503\nNats-Request-Info: {\"acc\":\"B\",\"rtt\":7000}\n\nhi\n"
+    );
 }
 
 #[test]
