@@ -102,6 +102,10 @@ impl Author {
             self.clients[who] = Client::GONE;
         }
         ops.retain(|op| !known::is_deliberate(&op.bytes));
+        // What comes behind an end is done by one server only, see `known::APART`.
+        if leaf && let Some(end) = ops.iter().position(|op| leaf::may_end(&op.bytes)) {
+            ops.truncate(end + 1);
+        }
         let mut cuts = Vec::new();
         if self.random.percent(25) {
             cuts = (0..1 + self.random.below(5)).map(|_| self.random.below(1000)).collect();

@@ -167,6 +167,7 @@ pub(super) static APART: &[&str] = &[
     "a request to a service where the exporting account exports the same subject as a stream: nats-server gives it to the \
      service alone; natsd to those who import the stream, too",
     "a request to a service with a header block that is none: nats-server writes over its end who asks; natsd leaves it",
+    "what a leaf node says behind what it may not say, in the same write: nats-server does it before it closes; natsd does not",
     "a leaf node that says PING before CONNECT: nats-server refuses it; natsd answers, as it does to clients",
     "a leaf node that says CONNECT twice: nats-server greets it again; natsd does not listen",
     "-ERR from a leaf node: nats-server writes it down; natsd closes, too",

@@ -85,6 +85,13 @@ impl Author {
     }
 }
 
+/// Whether a leaf node is closed for this if it has said that it publishes nothing to `%.b.>`.
+pub(super) fn may_end(op: &[u8]) -> bool {
+    let mut words = op.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.next().is_some_and(|verb| verb.eq_ignore_ascii_case(b"LS+"))
+        && words.next().is_some_and(|subject| subject.starts_with(b"%.b"))
+}
+
 const WRONG: &[&str] = &[
     "\r\n",
     "FOO\r\n",
