@@ -246,7 +246,7 @@ impl Bench {
                     self.greeted.push(client);
                 }
                 Action::Leaf(LeafAction::Error(..)) => {}
-                Action::Request { .. } => unreachable!(),
+                Action::Request { .. } | Action::Traced(_) | Action::Passed { .. } => unreachable!(),
                 Action::Stall { client } => {
                     let index = client.index() as usize;
                     assert!(!std::mem::replace(&mut self.stalled[index], true) && !self.ended[index]);

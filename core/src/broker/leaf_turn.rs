@@ -14,6 +14,7 @@ use super::passage::{Passage, fattest};
 use super::pool::{NONE, at, at_mut};
 use super::router::place_key;
 use super::text::Text;
+use super::trace::Tracing;
 use super::turn::{Progress, Step, Turn};
 use super::user::{AccountId, UserId};
 use super::{Broker, Machine, Reason};
@@ -479,6 +480,10 @@ impl Machine {
         };
         let size = body_len + 2 + leaf_action::head_len(subject, reply, queues_len, header_len, body_len);
         let to = ClientId::new(client);
+        if passage.tracing == Tracing::Only {
+            passage.delivered = true;
+            return Some(Step::Passed(NONE, to));
+        }
         slot.pending += size;
         slot.traffic.out_messages += 1;
         slot.traffic.out_bytes += body_len as u64;
@@ -499,6 +504,10 @@ impl Machine {
         passage.delivered = true;
         self.statistics.out_messages += 1;
         self.statistics.out_bytes += body_len as u64;
+        if passage.tracing == Tracing::Too && slow.is_none() {
+            passage.held = Some(relay);
+            return Some(Step::Passed(NONE, to));
+        }
         Some(slow.map_or(relay, |slow| Step::Close(slow, Reason::PendingBytes)))
     }
 

@@ -28,6 +28,8 @@ pub struct Limits {
     pub ping_max: u8,
     /// Whether messages may have header blocks.
     pub headers: bool,
+    /// Whether the way of a message is [told](super::Traced) to whom its header block says.
+    pub trace: bool,
     /// Whether a client must be [admitted](super::Input::Admitted).
     pub authenticate: bool,
     /// Leaf nodes at the same time. If it is 0 when the broker begins, it stays so: what is wanted is then not
@@ -51,6 +53,7 @@ impl Limits {
         ping_interval: None,
         ping_max: 2,
         headers: true,
+        trace: false,
         authenticate: false,
         leaves: 0,
         auth_timeout: Duration::from_secs(2),

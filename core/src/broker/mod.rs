@@ -45,6 +45,7 @@ mod router;
 mod stall;
 mod status;
 mod text;
+mod trace;
 mod trie;
 mod turn;
 mod user;
@@ -64,6 +65,7 @@ pub use reply::Reply;
 pub use router::{Group, Subscription};
 pub use status::{ClientStatus, Queue, SubscriptionId, SubscriptionStatus, Traffic};
 pub use text::Chunk;
+pub use trace::Traced;
 pub use trie::Node;
 pub use turn::{Progress, Turn};
 pub use user::{AccountId, Permissions, Responses, Subjects, User, UserId};
@@ -214,6 +216,17 @@ pub enum Action<'a> {
         reply: Option<&'a [u8]>,
         /// Without header block.
         payload: &'a [u8],
+    },
+    /// The message that was just received is followed. Comes before all that becomes of it.
+    Traced(Traced<'a>),
+    /// The message that is followed has a receiver. If it is for more than being told, [`Action::Deliver`] comes next.
+    Passed {
+        /// Who: a client, or a leaf node, which is not told that it is to follow the message.
+        to: ClientId,
+        /// In which account.
+        account: AccountId,
+        /// By which subscription, if it is a client.
+        subscription: Option<SubscriptionStatus<'a>>,
     },
     /// Read nothing more from a client than what has been read, before [`Action::Resume`]: it sends faster than one who gets
     /// it reads. It makes sense to write what waits at once.

@@ -15,6 +15,7 @@ use super::reply::Exchange;
 use super::rights::{is_filtered, is_withheld};
 use super::router::{Match, Route, Subscription};
 use super::stall::is_client;
+use super::trace::Tracing;
 use super::turn::Step;
 use super::user::AccountId;
 use super::{Broker, Machine, Reason};
@@ -34,7 +35,8 @@ pub(super) struct Passage<'t> {
     stage: Stage,
     pub(super) usual: Usual,
     pub(super) delivered: bool,
-    /// What comes after the close of a slow consumer.
+    pub(super) tracing: Tracing,
+    /// What comes after the close of a slow consumer, or after it is told.
     pub(super) held: Option<Step<'t>>,
     /// A client that is behind with what it is sent, of those that get the message.
     pub(super) behind: u32,
@@ -83,6 +85,7 @@ impl<'t> Passage<'t> {
             stage: if served { Stage::Request } else { Stage::Plain },
             usual: Usual::new(&publish, !served),
             delivered: served,
+            tracing: Tracing::Not,
             held: None,
             behind: NONE,
         }
@@ -289,7 +292,8 @@ impl<M: Memory> Broker<M> {
     #[inline]
     fn delivered<'t>(&mut self, now: Instant, passage: &Passage<'t>, step: Step<'t>) -> Step<'t> {
         if passage.publish.reply.is_some()
-            && let Step::Deliver(_, to, _) = step
+            && let Step::Deliver(_, to, _) | Step::Passed(_, to) = step
+            && passage.tracing != Tracing::Only
             && at(self.memory.tables().clients, to.index()).is_some_and(|slot| slot.rights.answer)
         {
             self.let_answer(now, to, passage);
@@ -364,10 +368,14 @@ impl Machine {
             return None;
         }
         let with_header = slot.wishes.headers;
+        let to = ClientId::new(client);
+        if passage.tracing == Tracing::Only {
+            passage.delivered = true;
+            return Some(Step::Passed(subscription, to));
+        }
         if !self.router.count(tables, subscription) {
             return None;
         }
-        let to = ClientId::new(client);
         let Publish { body, header_len, .. } = passage.publish;
         let (subject, reply) = self.hops.here().lens(&passage.shown);
         let (header_len, body_len) = if with_header {
@@ -398,6 +406,10 @@ impl Machine {
         passage.delivered = true;
         self.statistics.out_messages += 1;
         self.statistics.out_bytes += body_len as u64;
+        if passage.tracing == Tracing::Too && slow.is_none() {
+            passage.held = Some(deliver);
+            return Some(Step::Passed(subscription, to));
+        }
         Some(slow.map_or(deliver, |slow| Step::Close(slow, Reason::PendingBytes)))
     }
 }

@@ -13,7 +13,8 @@ use super::memory::{Memory, Table};
 use super::passage::Passage;
 use super::pool::{NONE, at, at_mut};
 use super::router::Request;
-use super::status::Described;
+use super::status::{Described, SubscriptionId};
+use super::trace::Tracing;
 use super::user::{AccountId, UserId};
 use super::{Action, Broker, Input, Reason};
 use crate::time::Instant;
@@ -64,6 +65,9 @@ pub(super) enum Step<'t> {
     Authenticate(Asking<'t>),
     Request(ClientId),
     Unsubscribed(ClientId, Described),
+    Traced,
+    /// By a subscription; [`NONE`] to a leaf node.
+    Passed(u32, ClientId),
     Relay(u32),
     Announce(News),
     Told(ClientId, Told<'t>),
@@ -152,6 +156,12 @@ impl<'t, M: Memory> Turn<'t, M> {
                 let (subject, reply) = (hop.subject(&publish, scratch), hop.reply(&publish, scratch));
                 let payload = publish.body.get(publish.header_len..).unwrap_or_default();
                 Action::Request { client, account: hop.account, subject, reply, payload }
+            }
+            Step::Traced => Action::Traced(self.traced()?),
+            Step::Passed(subscription, to) => {
+                let account = self.broker.machine.hops.here().account;
+                let subscription = self.broker.subscription(SubscriptionId::new(subscription));
+                Action::Passed { to, account, subscription }
             }
             Step::Relay(leaf) => {
                 let publish = self.message.as_ref()?.publish;
@@ -486,8 +496,16 @@ impl<'t, M: Memory> Turn<'t, M> {
             self.broker.machine.receive(&publish);
             return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));
         }
+        let mut tracing = Tracing::Not;
+        if publish.header_len > 0 && self.broker.machine.limits.trace {
+            match self.tracing(client, &publish) {
+                Some(follow) => tracing = follow,
+                None => return self.broker.machine.receive(&publish),
+            }
+        }
         self.ok(client, wishes);
         self.send(client.index(), account, publish);
+        self.follow(tracing);
     }
 
     /// Begins a message's way.

@@ -121,6 +121,8 @@ pub(crate) struct Bench<M = Growing> {
     answers: Vec<(ClientId, Option<UserId>)>,
     /// The answers come only with [`Bench::answer`].
     pub(crate) later: bool,
+    /// What is followed, and each of its receivers with what it subscribed to.
+    pub(crate) traces: Vec<String>,
     /// What the server itself was asked.
     pub(crate) requests: Vec<(ClientId, AccountId, String, Option<String>, String)>,
 }
@@ -147,6 +149,7 @@ impl<M: Memory> Bench<M> {
             answers: vec![],
             later: false,
             requests: vec![],
+            traces: vec![],
         }
     }
 
@@ -332,6 +335,17 @@ impl<M: Memory> Bench<M> {
                     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                     let reply = reply.map(text);
                     self.requests.push((client, account, text(subject), reply, text(payload)));
+                }
+                Action::Traced(traced) => {
+                    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                    self.traces.push(format!("{} to {}", text(traced.subject), text(traced.to)));
+                }
+                Action::Passed { to, subscription, .. } => {
+                    let pattern = subscription.map_or_else(String::new, |subscription| {
+                        let len = subscription.subject(&mut buffer).unwrap();
+                        String::from_utf8_lossy(&buffer[..len]).into_owned()
+                    });
+                    self.traces.push(format!("{} {pattern}", to.index()));
                 }
                 Action::Stall { client } => {
                     assert!(!self.stalled.contains(&client), "stalled twice");

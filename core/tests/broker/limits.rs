@@ -258,6 +258,7 @@ static SMALL: std::sync::Mutex<lunix_core::broker::Broker<Small>> =
             ping_interval: None,
             ping_max: 2,
             headers: true,
+            trace: false,
             authenticate: false,
             auth_timeout: Duration::from_secs(2),
         },

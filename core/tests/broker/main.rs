@@ -12,4 +12,5 @@ mod protocol;
 mod scale;
 mod stall;
 mod status;
+mod trace;
 mod users;

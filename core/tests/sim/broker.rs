@@ -95,6 +95,8 @@ impl Real {
                 }
                 Action::Authenticate { .. }
                 | Action::Request { .. }
+                | Action::Traced(_)
+                | Action::Passed { .. }
                 | Action::Leaf(_)
                 | Action::Stall { .. }
                 | Action::Resume { .. } => {}

@@ -269,6 +269,41 @@ fn statistics_are_said_while_somebody_listens_and_the_end_is_said() {
 }
 
 #[test]
+fn a_message_is_followed_to_whom_it_goes() {
+    let mut told = Vec::new();
+    for server in servers() {
+        let (mut one, mut two) = (login(&server, "a"), login(&server, "a"));
+        one.say("SUB foo.* 1\nSUB foo.> crew 2\nSUB traces 3");
+        one.sync();
+        for only in ["", "Nats-Trace-Only: true\n"] {
+            let header =
+                format!("NATS/1.0\nNats-Trace-Dest: traces\n{only}A: 1\nA: 2\n\n").replace('\n', "\r\n");
+            let (len, body) = (header.len(), header.replace("\r\n", "\n"));
+            two.say(&format!("HPUB foo.bar {len} {}\n{body}hi", len + 2));
+            let mut got = Vec::new();
+            let trace = loop {
+                let message = one.message();
+                if message.subject == "traces" {
+                    break message.json();
+                }
+                got.push(message.payload);
+            };
+            assert_eq!(got, if only.is_empty() { &["hi", "hi"][..] } else { &[] });
+            assert_eq!(trace["request"]["msgsize"], len + 2);
+            assert_eq!(trace["request"]["header"]["A"], json!(["1", "2"]));
+            let mut events = trace["events"].as_array().unwrap().clone();
+            assert_eq!((&events[0]["type"], &events[0]["subj"]), (&json!("in"), &json!("foo.bar")));
+            assert_eq!((&events[0]["acc"], &events[0]["name"]), (&json!("A"), &json!("a's")));
+            let mut ways: Vec<_> = events.drain(1..).map(|event| event["sub"].to_string()).collect();
+            ways.sort();
+            assert_eq!(ways, ["\"foo.*\"", "\"foo.>\""]);
+            told.push(trace);
+        }
+    }
+    compare("a trace", &[told[0].clone(), told.get(2).cloned().unwrap_or_else(|| told[0].clone())]);
+}
+
+#[test]
 fn lame_duck_mode_is_said() {
     let server = Server::natsd(&format!("{CONFIG}\nlame_duck_duration: 2s, lame_duck_grace_period: 1s"));
     let id = id(&server);

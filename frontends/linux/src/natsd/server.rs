@@ -195,6 +195,7 @@ impl App for Server {
         loop {
             self.say_statistics(reactor.now());
             self.answer_requests(reactor);
+            self.tell_traces(reactor.now());
             self.write_all(reactor);
             self.close_what_ended(reactor);
             self.heed_stalls(reactor);

@@ -11,6 +11,7 @@ use super::leaf::Said;
 use super::log::{Log, Tag};
 use super::monitor::About;
 use super::output::Pool;
+use super::system::Traces;
 
 /// All connections: what the broker's actions act upon.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Wires {
     pub(super) queued: usize,
     /// What the server itself was asked in this turn.
     pub(super) asked: Vec<Asked>,
+    /// What is followed in this turn.
+    pub(super) traces: Traces,
     /// What leaf nodes said of themselves since the last look.
     pub(super) said: Vec<(ClientId, Said)>,
 }
@@ -66,6 +69,7 @@ impl Wires {
             pool: Pool::default(),
             queued: 0,
             asked: Vec::new(),
+            traces: Traces::default(),
             said: Vec::new(),
         }
     }
@@ -109,6 +113,8 @@ impl Wires {
                     payload: payload.into(),
                 });
             }
+            Action::Traced(traced) => self.traces.begin(&traced),
+            Action::Passed { to, account, subscription } => self.traces.pass(to, account, subscription),
             Action::Leaf(action) => self.act_for_leaf(action),
             Action::Stall { client } => self.stall(client, true),
             Action::Resume { client } => self.stall(client, false),

@@ -1,6 +1,6 @@
 //! `$SYS` where it is left out: the server says nothing about itself, and answers nobody.
 
-use lunix_core::broker::{AccountId, ClientId, Reason};
+use lunix_core::broker::{AccountId, ClientId, Reason, SubscriptionStatus, Traced};
 use lunix_core::time::Instant;
 
 use super::monitor::About;
@@ -16,6 +16,15 @@ pub(in crate::natsd) struct System {
 pub(in crate::natsd) struct Served {
     pub(in crate::natsd) id: String,
     pub(in crate::natsd) claims: bool,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::natsd) struct Traces;
+
+impl Traces {
+    pub(in crate::natsd) fn begin(&mut self, _: &Traced<'_>) {}
+
+    pub(in crate::natsd) fn pass(&mut self, _: ClientId, _: AccountId, _: Option<SubscriptionStatus<'_>>) {}
 }
 
 impl System {
@@ -59,6 +68,8 @@ impl Server {
     pub(in crate::natsd) fn say_connections(&mut self, _: Instant, _: AccountId, _: &str) {}
 
     pub(in crate::natsd) fn say_end(&mut self, _: Instant, _: &str) {}
+
+    pub(in crate::natsd) fn tell_traces(&mut self, _: Instant) {}
 
     pub(in crate::natsd) fn say_statistics(&mut self, _: Instant) {}
 }

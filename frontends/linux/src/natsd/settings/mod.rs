@@ -138,6 +138,7 @@ impl Settings {
         }
         settings.apply(matches).map_err(Error::Usage)?;
         settings.limits.authenticate = true;
+        settings.limits.trace = cfg!(feature = "monitoring");
         // It counts from the first moment, so that it must not end before the handshake may.
         let handshake = settings.tls.tls.as_ref().map(|tls| tls.timeout).unwrap_or_default();
         settings.limits.auth_timeout = settings.auth.authorization.timeout + handshake;

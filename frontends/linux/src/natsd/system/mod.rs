@@ -5,6 +5,7 @@
 mod claims;
 mod options;
 mod requests;
+mod trace;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::monitor::{About, Json, State, View, account_statistics, nanos, statsz
 use super::server::Server;
 
 pub(super) use requests::Served;
+pub(super) use trace::Traces;
 
 /// How often statistics are said to those who listen for them.
 const STATISTICS: Duration = Duration::from_secs(10);
