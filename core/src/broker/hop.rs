@@ -156,8 +156,16 @@ const FIRST_LINE: &[u8] = b"NATS/1.0\r\n";
 /// For how long an answer may be answered, if it wants that.
 const CONVERSATION: Responses = Responses { max: 0, expires: Some(Duration::from_secs(120)) };
 
+/// How a message has come over a border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crossed {
+    Over,
+    /// It is an answer.
+    Back,
+}
+
 impl Machine {
-    /// Goes over the next border that lets the message pass; answers whether there is one.
+    /// Goes over the next border that lets the message pass, if there is one.
     #[inline(never)]
     pub(super) fn cross(
         &mut self,
@@ -165,15 +173,15 @@ impl Machine {
         now: Instant,
         from: u32,
         publish: &Publish<'_>,
-    ) -> bool {
+    ) -> Option<Crossed> {
         let here = self.hops.here();
         let (mut copy, mut other) = ([0; Border::LONGEST], [0; Border::LONGEST]);
-        let Some(subject) = copied(memory, &here, publish, &mut copy) else { return false };
+        let subject = copied(memory, &here, publish, &mut copy)?;
         if self.hops.is_full() {
-            return false;
+            return None;
         }
         loop {
-            let Some(hop) = self.hops.here_mut() else { return false };
+            let hop = self.hops.here_mut()?;
             let index = hop.border;
             hop.border += 1;
             let (to, len, service) = if index == 0 {
@@ -184,7 +192,7 @@ impl Machine {
                     None => continue,
                 }
             } else {
-                let Some(border) = memory.border(here.account, index - 1) else { return false };
+                let border = memory.border(here.account, index - 1)?;
                 if self.hops.has_crossed(here.account, index + 1) {
                     continue;
                 }
@@ -222,7 +230,7 @@ impl Machine {
                 self.inform(memory, &here, index - 1, (from, publish), &mut hop);
             }
             self.hops.enter(hop);
-            return true;
+            return Some(if index == 0 { Crossed::Back } else { Crossed::Over });
         }
     }
 

@@ -6,7 +6,7 @@ use lunix_proto::nats::leaf::Queues;
 use super::border::Border;
 use super::client::{ClientId, State, Wishes};
 use super::delivery;
-use super::hop::{Hop, Words, copied, copied_words, with_subject};
+use super::hop::{Crossed, Hop, Words, copied, copied_words, with_subject};
 use super::leaf_turn;
 use super::memory::{Memory, Tables};
 use super::plain::Usual;
@@ -239,14 +239,15 @@ impl<M: Memory> Broker<M> {
                 subject.starts_with(Exchange::PREFIX)
             };
             if (answer || memory.border(hop.account, hop.border.saturating_sub(1)).is_some())
-                && machine.cross(memory, now, passage.from, &passage.publish)
+                && let Some(crossed) = machine.cross(memory, now, passage.from, &passage.publish)
             {
                 let hop = machine.hops.here();
                 let mut copy = [0; Border::LONGEST];
                 let subject = copied(memory, &hop, &passage.publish, &mut copy).unwrap_or_default();
                 let served = is_served(memory, hop.account, subject);
                 passage.stage = if served { Stage::Request } else { Stage::Plain };
-                passage.delivered |= served;
+                // Who answers is not told that nobody waits any more.
+                passage.delivered |= served || crossed == Crossed::Back;
                 passage.usual.is = false;
                 passage.route = machine.router.route(&mut memory.tables(), hop.account, subject);
                 return;

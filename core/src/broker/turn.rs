@@ -12,6 +12,7 @@ use super::leaf_turn::{self, News};
 use super::memory::{Memory, Table};
 use super::passage::Passage;
 use super::pool::{NONE, at, at_mut};
+use super::reply::Exchange;
 use super::router::Request;
 use super::status::{Described, SubscriptionId};
 use super::trace::Tracing;
@@ -75,8 +76,8 @@ pub(super) enum Step<'t> {
     Resume(ClientId),
 }
 
-/// Replies that stand for what only servers may answer: exports of services, JetStream, gateways.
-const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
+/// Replies that stand for what only servers may answer, besides [`Exchange::PREFIX`]: JetStream, gateways.
+const RESERVED_REPLIES: [&[u8]; 2] = [b"$JS.ACK.", b"_GR_."];
 
 /// What only servers publish: between gateways, and between the members of a cluster's group.
 const SERVERS_OWN: [&[u8]; 2] = [b"_GR_.", b"$NRG."];
@@ -491,7 +492,10 @@ impl<'t, M: Memory> Turn<'t, M> {
         }
         if let Some(reply) = publish.reply
             && matches!(reply.first(), Some(b'_' | b'$'))
-            && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
+            && (reply.starts_with(Exchange::PREFIX)
+                || RESERVED_REPLIES
+                    .iter()
+                    .any(|prefix| reply.len() > prefix.len() && reply.starts_with(prefix)))
         {
             self.broker.machine.receive(&publish);
             return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));

@@ -166,6 +166,11 @@ fn an_answer_may_be_a_question() {
     assert!(back.starts_with("_R_."), "{got}");
     bench.say(b, &format!("PUB {back} 1\n!"));
     assert_eq!(bench.got(a), "MSG again 2 1\n!\n");
+    // That nobody waits for the answer any more is not said.
+    bench.say(b, "PUB s r 0\n\nUNSUB 1");
+    let got = bench.got(a);
+    bench.say(a, &format!("PUB {} again 1\n?", reply(&got)));
+    assert_eq!(bench.got(a), "");
 }
 
 #[test]

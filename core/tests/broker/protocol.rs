@@ -194,6 +194,8 @@ fn only_servers_answer_for_servers() {
         ("SUB > 1", ""),
         ("PUB a _R_.x 0\n", "-ERR 'Permissions Violation for Publish with Reply of \"_R_.x\"'\n"),
         ("PUB a $JS.ACK.x 0\n", "-ERR 'Permissions Violation for Publish with Reply of \"$JS.ACK.x\"'\n"),
+        ("PUB a $JS.ACK. 0\n", "MSG a 1 $JS.ACK. 0\n\n"),
+        ("PUB a _R_. 0\n", "-ERR 'Permissions Violation for Publish with Reply of \"_R_.\"'\n"),
         ("PUB a _INBOX.x 0\n", "MSG a 1 _INBOX.x 0\n\n"),
     ]);
 }

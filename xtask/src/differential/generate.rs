@@ -251,7 +251,8 @@ impl Author {
             2 => words.push(format!("sid-longer-than-eleven-{number}")),
             _ => {
                 words.push(number.to_string());
-                if self.random.percent(60) {
+                // Not of what comes over borders, see `known::APART`.
+                if !self.house.services && self.random.percent(60) {
                     let max = self.random.of(&[
                         "0",
                         "1",
