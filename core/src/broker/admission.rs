@@ -14,7 +14,7 @@ use super::user::{User, UserId};
 use super::{Broker, Reason};
 
 /// The longest subject, with its queue group, of which it is found out again whether it is allowed.
-const LONGEST: usize = 1024;
+const LONGEST: usize = 4096;
 
 /// A client's `CONNECT`: who, what it wished before, and the JSON.
 pub(super) type Asking<'t> = (ClientId, Wishes, &'t [u8]);

@@ -63,7 +63,7 @@ impl<'t, M: Memory> Turn<'t, M> {
         let Some(slot) = at_mut(tables.clients, client.index()) else { return };
         slot.leaf = leaf;
         slot.admission = Admission::Stranger;
-        slot.until = Some(self.now + limits.auth_timeout);
+        slot.until = Some(self.now + limits.leaf_timeout);
         slot.wishes = Wishes { verbose: false, pedantic: false, echo: false, ..Wishes::UNSAID };
         let deadline = slot.deadline(&limits);
         machine.note(deadline);

@@ -37,6 +37,8 @@ pub struct Limits {
     pub leaves: u32,
     /// How long a client may take to say who it is.
     pub auth_timeout: Duration,
+    /// The same of a leaf node, or of a hub to let us join.
+    pub leaf_timeout: Duration,
 }
 
 impl Limits {
@@ -57,6 +59,7 @@ impl Limits {
         authenticate: false,
         leaves: 0,
         auth_timeout: Duration::from_secs(2),
+        leaf_timeout: Duration::from_secs(2),
     };
 }
 

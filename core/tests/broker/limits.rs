@@ -261,6 +261,7 @@ static SMALL: std::sync::Mutex<lunix_core::broker::Broker<Small>> =
             trace: false,
             authenticate: false,
             auth_timeout: Duration::from_secs(2),
+            leaf_timeout: Duration::from_secs(2),
         },
         7,
     ));

@@ -306,3 +306,14 @@ fn a_nats_server_joins_with_the_credentials_of_a_client() {
         done.join().unwrap();
     }
 }
+
+#[test]
+fn who_does_not_say_in_time_who_it_is_has_to_go() {
+    // Clients have an hour, so that this is the leaf nodes' own.
+    let (server, port) = hub("authorization { timeout: 50ms }", "authorization { timeout: 1h }");
+    let mut client = server.connect();
+    let mut leaf = open(port);
+    assert_eq!(end(&mut leaf), "-ERR 'Authentication Timeout'");
+    client.say("PING");
+    until(&mut client, "PONG");
+}

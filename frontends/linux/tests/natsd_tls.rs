@@ -563,6 +563,18 @@ fn monitoring_over_https() {
     let port = address.rsplit(':').next().unwrap();
     assert!(varz.starts_with("HTTP/1.1 200 OK\n") && varz.contains("\"http_port\": 0"), "{varz}");
     assert!(!port.is_empty() && varz.contains("\"https_port\""), "{varz}");
+    // It is renewed as the clients' is.
+    let shown = |reader: Client<Secure>| reader.0.conn.peer_certificates().unwrap()[0].to_vec();
+    let mut before = secure(dial(), server.trusting());
+    before.say("GET /healthz HTTP/1.1\nHost: x\n\n");
+    before.line();
+    Authority::new(&server.folder.0, "ca").sign_server("server");
+    server.kill("-HUP");
+    server.wait_for_log("Reloaded server configuration");
+    let mut after = secure(dial(), server.trusting());
+    after.say("GET /healthz HTTP/1.1\nHost: x\n\n");
+    assert_eq!(after.line(), "HTTP/1.1 200 OK");
+    assert_ne!(shown(before), shown(after));
     let mut plain = dial();
     plain.write_all(b"GET /varz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut said = Vec::new();

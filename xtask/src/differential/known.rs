@@ -163,7 +163,7 @@ pub(super) static APART: &[&str] = &[
      to a client with `allow_responses`: nats-server counts it as an answer; natsd allows as many answers again",
     "a reload where somebody had shown a password and the name of a key: nats-server closes it whatever the new \
      configuration says; natsd if its user has changed",
-    "a reload under permissions where a subscription and its queue group are longer than 1,024 bytes: natsd cannot judge them anew, and ends them",
+    "a reload under permissions where a subscription and its queue group are longer than 4,096 bytes: natsd cannot judge them anew, and ends them",
     "a request to a service where the exporting account exports the same subject as a stream: nats-server gives it to the \
      service alone; natsd to those who import the stream, too",
     "UNSUB with a number of messages, of which some come over a border: nats-server counts those apart; natsd counts all",

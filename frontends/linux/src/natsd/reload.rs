@@ -60,6 +60,9 @@ impl Server {
         }
         if new.tls != old.tls {
             self.handshakes.renew(&new.tls, &self.wires.log);
+            if let Err(line) = self.monitor.renew(&new.monitoring, new.tls.tls.as_ref()) {
+                self.wires.log.line(Tag::Error, format_args!("Reload: monitoring: {line}"));
+            }
         }
         let payload = limits.payload != old.limits.payload;
         self.wires.identity.max_payload = limits.payload as u64;

@@ -46,6 +46,10 @@ impl Monitor {
         None
     }
 
+    pub(in crate::natsd) fn renew(&mut self, _: &Monitoring, _: Option<&Tls>) -> Result<(), String> {
+        Ok(())
+    }
+
     pub(in crate::natsd) fn configured(&mut self, _: Instant) {}
 
     pub(in crate::natsd) fn closed(

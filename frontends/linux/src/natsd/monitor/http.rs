@@ -81,6 +81,11 @@ impl Door {
         Self { listener, acceptor, base, visits: Vec::new(), deadline: None }
     }
 
+    /// For visits to come.
+    pub(super) fn renew(&mut self, acceptor: Option<Acceptor>) {
+        self.acceptor = acceptor;
+    }
+
     pub(super) fn register(&self, reactor: &mut Reactor<Token>) -> io::Result<()> {
         reactor.add(&self.listener, Token::Monitor(Source::Listener), Ready::READ).map(drop)
     }

@@ -67,19 +67,23 @@ impl Monitor {
             let host = settings.host.as_deref().unwrap_or(host);
             let listener =
                 Listener::tcp_socket(host, port).map_err(|error| format!("{host}:{port}: {error}"))?;
-            // Readers need no certificates.
-            let tls = tls.filter(|_| settings.secure).map(|tls| Tls {
-                first: First::Always,
-                verify: false,
-                map: false,
-                pinned_certs: Vec::new(),
-                ..tls.clone()
-            });
-            let acceptor = tls.map(|tls| Acceptor::new(&tls, false)).transpose()?;
+            let acceptor = acceptor(settings, tls)?;
             monitor.address = listener.local_addr().ok();
             monitor.door = Some(Door::new(listener, acceptor, settings.base_path.clone()));
         }
         Ok(monitor)
+    }
+
+    /// Shows other certificates from now on.
+    ///
+    /// # Errors
+    /// What is wrong with them; nothing has changed.
+    pub(super) fn renew(&mut self, settings: &Monitoring, tls: Option<&Tls>) -> Result<(), String> {
+        let acceptor = acceptor(settings, tls)?;
+        if let Some(door) = &mut self.door {
+            door.renew(acceptor);
+        }
+        Ok(())
     }
 
     /// Where it listens.
@@ -189,4 +193,16 @@ impl Server {
 fn zero() -> SystemTime {
     let now = SystemTime::now();
     now.checked_sub(Duration::from_micros(monotonic().as_micros())).unwrap_or(now)
+}
+
+/// Of HTTPS; readers need no certificates.
+fn acceptor(settings: &Monitoring, tls: Option<&Tls>) -> Result<Option<Acceptor>, String> {
+    let tls = tls.filter(|_| settings.secure).map(|tls| Tls {
+        first: First::Always,
+        verify: false,
+        map: false,
+        pinned_certs: Vec::new(),
+        ..tls.clone()
+    });
+    tls.map(|tls| Acceptor::new(&tls, false)).transpose()
 }

@@ -98,8 +98,8 @@ impl Authorization {
     }
 }
 
-const MIN_TIMEOUT: Duration = Duration::from_millis(1);
-const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+pub(super) const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 pub(super) fn secret(value: &Value) -> Option<Secret> {
     value.parsed("a password, or a whole hash of bcrypt", Secret::parse)

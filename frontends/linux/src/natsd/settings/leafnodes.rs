@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use lunix_proto::nkey::{Kind, Seed};
 
-use super::authorization::{Credential, USER_KEY, secret, user_key};
+use super::authorization::{Credential, MAX_TIMEOUT, MIN_TIMEOUT, USER_KEY, secret, user_key};
 use super::facts::OrNone;
 use super::listen::host_port;
 use super::tls::{Side, Tls};
 use super::{Facts, Subject};
 use crate::cli::{Matches, UsageError};
-use crate::config::{Section, Value};
+use crate::config::{Section, Span, Value};
 
 /// Leaf nodes: the hubs that this server joins, and who may join it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leafnodes {
     /// The hubs that it joins.
     pub remotes: Vec<Remote>,
@@ -27,6 +27,21 @@ pub struct Leafnodes {
     pub advertise: Option<String>,
     /// Who may join. Without any, whoever may connect as a client, with the same credentials.
     pub users: Vec<LeafUser>,
+    /// How long they may take to say who they are, besides the handshake of TLS.
+    pub timeout: Duration,
+}
+
+impl Default for Leafnodes {
+    fn default() -> Self {
+        Self {
+            remotes: Vec::new(),
+            listen: None,
+            tls: None,
+            advertise: None,
+            users: Vec::new(),
+            timeout: Duration::from_secs(2),
+        }
+    }
 }
 
 /// A hub that the server joins.
@@ -147,7 +162,7 @@ impl Subject for Leafnodes {
         };
         self.advertise = section.text(&["advertise"]);
         if let Some(authorization) = section.block(&["authorization"]) {
-            self.users = users(authorization);
+            (self.users, self.timeout) = users(authorization, self.timeout);
         }
         let reconnect = section.take(&["reconnect", "reconnect_delay", "reconnect_interval"]);
         let reconnect = reconnect.and_then(|value| value.duration(SHORTEST, LONGEST)).unwrap_or(RECONNECT);
@@ -172,14 +187,15 @@ impl Subject for Leafnodes {
         facts.fixed("leafnodes.advertise", &self.advertise.as_deref().unwrap_or("none"));
         facts.sealed("leafnodes.remotes", &self.remotes);
         facts.sealed("leafnodes.authorization", &self.users);
+        facts.live("leafnodes.authorization.timeout", &Span(self.timeout));
     }
 }
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// One user or key, or a list of users.
-fn users(mut section: Section) -> Vec<LeafUser> {
+/// One user or key, or a list of users, and how long they may take.
+fn users(mut section: Section, usual: Duration) -> (Vec<LeafUser>, Duration) {
     fn one(section: &mut Section) -> Option<LeafUser> {
         let name = section.text(&["user", "username"]);
         let password = section.take(&["password", "pass"]);
@@ -204,9 +220,9 @@ fn users(mut section: Section) -> Vec<LeafUser> {
             user.end();
         }
     }
-    section.ignore(&["timeout"]);
+    let timeout = section.duration(&["timeout"], MIN_TIMEOUT, MAX_TIMEOUT).unwrap_or(usual);
     section.end();
-    users
+    (users, timeout)
 }
 
 fn remote(mut section: Section, reconnect: Duration) -> Option<Remote> {

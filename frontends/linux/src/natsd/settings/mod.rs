@@ -140,8 +140,11 @@ impl Settings {
         settings.limits.authenticate = true;
         settings.limits.trace = cfg!(feature = "monitoring");
         // It counts from the first moment, so that it must not end before the handshake may.
-        let handshake = settings.tls.tls.as_ref().map(|tls| tls.timeout).unwrap_or_default();
-        settings.limits.auth_timeout = settings.auth.authorization.timeout + handshake;
+        let handshake = |tls: Option<&Tls>| tls.map(|tls| tls.timeout).unwrap_or_default();
+        settings.limits.auth_timeout =
+            settings.auth.authorization.timeout + handshake(settings.tls.tls.as_ref());
+        let leafnodes = &settings.leafnodes;
+        settings.limits.leaf_timeout = leafnodes.timeout + handshake(leafnodes.tls.as_ref());
         settings.limits.leaves = settings.leafnodes.most();
         Ok(settings)
     }
