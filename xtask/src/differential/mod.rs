@@ -70,7 +70,7 @@ pub(crate) fn compare(natsd: Option<&Path>, plan: Plan, progress: impl Fn(&str))
         findings.scripts += 1;
         let difference = theatre.play(&script).with_context(|| format!("while playing {script}"))?;
         if !difference.is_empty() {
-            let finding = theatre.explain(script)?;
+            let finding = theatre.explain(script, difference)?;
             progress(&finding);
             findings.differences.push(finding);
         }
@@ -138,8 +138,8 @@ impl Theatre {
         Ok(difference)
     }
 
-    /// The least script that shows the difference, and the difference.
-    fn explain(&mut self, script: Script) -> Result<String> {
+    /// The least script that shows the difference, and the difference; the first one if it does not show again.
+    fn explain(&mut self, script: Script, first: String) -> Result<String> {
         const PLAYS: usize = 5;
         let mut shows = 0;
         for _ in 0..PLAYS {
@@ -151,10 +151,11 @@ impl Theatre {
         } else {
             script
         };
-        let mut difference = String::new();
+        let mut difference = first;
         for _ in 0..PLAYS {
-            difference = self.play(&least)?;
-            if !difference.is_empty() {
+            let again = self.play(&least)?;
+            if !again.is_empty() {
+                difference = again;
                 break;
             }
         }
