@@ -127,6 +127,32 @@ tests.round_trip_time = async (nc) => {
   assert.equal(nc.info.client_ip, "127.0.0.1");
 };
 
+tests.tracing = async (nc) => {
+  const sub = nc.subscribe("traced", { callback: (_, m) => m.respond() });
+  const traces = nc.subscribe("traces");
+  // The client writes its headers into what it is given.
+  const on = (more) => ({ traceDestination: "traces", ...more });
+  nc.publish("traced", "", on());
+  nc.publish("traced", "", on({ traceOnly: true }));
+  await nc.request("traced", "", on({ timeout: 5000 }));
+  await assert.rejects(nc.request("traced", "", on({ traceOnly: true, timeout: 500 })));
+  const many = async (options) => {
+    let count = 0;
+    const iter = await nc.requestMany("traced", "", { strategy: "stall", maxWait: 1000, ...options });
+    for await (const _ of iter) count++;
+    return count;
+  };
+  assert.equal(await many(on()), 1);
+  assert.equal(await many(on({ traceOnly: true })), 0);
+  const told = (await take(traces, 6)).map((message) => message.json());
+  assert.equal(sub.getReceived(), 3);
+  for (const { request, events } of told) {
+    assert.deepEqual(request.header["Nats-Trace-Dest"], ["traces"]);
+    assert.deepEqual(events.map((event) => event.type), ["in", "eg"]);
+    assert.equal(events[1].sub, "traced");
+  }
+};
+
 tests.reconnect = async () => {
   const probe = net.createServer().listen(0, "127.0.0.1");
   await once(probe, "listening");
@@ -180,5 +206,5 @@ for (const [name, test] of Object.entries(tests)) {
   }
   await nc?.close();
 }
-assert.equal(Object.keys(tests).length, 12);
+assert.equal(Object.keys(tests).length, 13);
 process.exit(failed > 0 ? 1 : 0);
