@@ -138,6 +138,18 @@ pub(super) static DELIBERATE: &[Deliberate] = &[
         },
     },
     Deliberate {
+        why: "an LS+ with other than one blank before each word: nats-server takes the whole line for its name, by which LS- has to \
+              call it; natsd reads words",
+        applies: |op| {
+            let line = op.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let Some((verb, rest)) = line.split_at_checked(4) else { return false };
+            let words = rest.split(|byte| *byte == b' ');
+            verb[..3].eq_ignore_ascii_case(b"LS+")
+                && (verb[3] != b' ' || words.clone().any(|word| word.is_empty() || word.contains(&b'\t')))
+        },
+    },
+    Deliberate {
         why: "an LS- that is not one or two words with one blank before each: nats-server looks for a subscription that is \
               called as the whole line, and has none; natsd reads words, and closes if they are more",
         applies: |op| {
@@ -205,6 +217,7 @@ mod tests {
         assert!(is_deliberate(b"SUB \r\n"));
         assert!(!is_deliberate(b"PUB a 1\r\nx\r\n"));
         assert!(is_deliberate(b"LS+ a q -1\r\n") && is_deliberate(b"LS+ a q 3\x7f\r\n"));
+        assert!(is_deliberate(b"LS+ a\t\r\n") && is_deliberate(b"LS+  a q 1\r\n"));
         assert!(is_deliberate(b"LS-\ta q\r\n") && is_deliberate(b"LS- a  q\r\n"));
         assert!(is_deliberate(b"LS- a q 1\r\n") && is_deliberate(b"LS- a \r\n"));
         for op in [&b"LS+ a\r\n"[..], b"LS+ a q 12\r\n", b"LS- a\r\n", b"ls- a q\n", b"LMSG a | q 0\r\n\r\n"]
