@@ -10,6 +10,8 @@
 //! 4. USB devices are the exception: one stick is a dozen kernel devices, which come one by one over a second.
 //!    [`usb::Tracker`] says `hardware.usb.add` once per stick, when it is ready for use.
 //!
+//! [`rules`] are udev's: which names, owners, links and properties a device gets.
+//!
 //! [`loss::Loss`] decides when events were lost; then the table is compared with a fresh scan of /sys, and what
 //! differs is said. [`volume::Probe`] reads what file system a volume holds.
 //!
@@ -17,6 +19,7 @@
 
 pub mod json;
 pub mod loss;
+pub mod rules;
 pub mod subject;
 pub mod table;
 pub mod usb;
