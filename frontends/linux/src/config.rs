@@ -32,7 +32,7 @@ use crate::cli::distance;
 use crate::escaped::Escaped;
 
 pub use mistake::{Mistake, Mistakes};
-use mistake::{Notes, Place};
+pub(crate) use mistake::{Notes, Place};
 pub use units::Span;
 pub(crate) use units::duration;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// A place in a file. Lines and columns count from 1; a column is a character.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct Place {
     file: Rc<Path>,
     line: usize,
     column: usize,
@@ -17,6 +17,12 @@ impl Place {
     /// The beginning of `file`.
     pub(super) fn beginning(file: &Path) -> Self {
         Self { file: file.into(), line: 1, column: 1 }
+    }
+
+    /// A line and a column of `file`.
+    #[cfg(feature = "natsdev")]
+    pub(crate) fn new(file: &Path, line: usize, column: usize) -> Self {
+        Self { file: file.into(), line, column }
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -115,26 +121,26 @@ impl std::error::Error for Mistakes {}
 
 /// Where mistakes are noted while a file is read: one for the file and all that is in it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     mistakes: Rc<RefCell<Vec<Mistake>>>,
     remarks: Rc<RefCell<Vec<Mistake>>>,
 }
 
 impl Notes {
-    pub(super) fn add(&self, place: &Place, message: String) {
+    pub(crate) fn add(&self, place: &Place, message: String) {
         self.push(Mistake::new(place.clone(), message));
     }
 
-    pub(super) fn push(&self, mistake: Mistake) {
+    pub(crate) fn push(&self, mistake: Mistake) {
         self.mistakes.borrow_mut().push(mistake);
     }
 
-    pub(super) fn remark(&self, place: &Place, message: String) {
+    pub(crate) fn remark(&self, place: &Place, message: String) {
         self.remarks.borrow_mut().push(Mistake::new(place.clone(), message));
     }
 
     /// All mistakes; if there are none, all remarks.
-    pub(super) fn into_result(self) -> Result<Vec<Mistake>, Mistakes> {
+    pub(crate) fn into_result(self) -> Result<Vec<Mistake>, Mistakes> {
         let sorted = |noted: Rc<RefCell<Vec<Mistake>>>| {
             let mut noted = noted.take();
             noted.sort_unstable();

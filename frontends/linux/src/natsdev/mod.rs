@@ -6,11 +6,19 @@
 //! | `sysfs` | reads /sys |
 //! | `probe` | has volumes read by short-lived children |
 //! | `voice` | makes the messages |
+//! | `device`, `database` | what /sys says of a device, and what is remembered of it |
+//! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `requests` | answers `hardware.list` and the like |
+//! | `rules` | reads udev's rules, and drives the model that applies them |
 
+mod database;
+mod device;
+mod effects;
 mod hotplug;
+mod links;
 mod probe;
 mod requests;
+pub mod rules;
 mod sysfs;
 mod voice;
 
@@ -29,7 +37,7 @@ use sysfs::Sysfs;
 use voice::Voice;
 
 use crate::bus::{Bus, Event, Options};
-use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::cli::{Argument, BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
 use crate::escaped::Escaped;
 use crate::log::{self, Level};
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
@@ -42,10 +50,58 @@ const NAME: &str = "natsdev";
 pub static COMMAND: Command = Command {
     name: NAME,
     about: "hotplug: kernel uevents and devices that are ready, over NATS",
-    arguments: &[],
+    arguments: &[
+        Argument {
+            name: "test",
+            help: "only say what the rules make of a device",
+            required: false,
+            many: false,
+            hint: Hint::OneOf(&["test"]),
+        },
+        Argument {
+            name: "DEVPATH",
+            help: "the device, as it is called below /sys",
+            required: false,
+            many: false,
+            hint: Hint::Folder,
+        },
+    ],
     flags: &[
         NATS,
         &[
+            Flag {
+                names: &["rules"],
+                value: Some("FOLDER"),
+                help: "where udev's rules are; several times, the one first whose files hide others of the same \
+                       name [/etc/udev/rules.d, /run/…, /usr/local/lib/…, /usr/lib/…]",
+                hint: Hint::Folder,
+            },
+            Flag {
+                names: &["skip-mistakes"],
+                value: None,
+                help: "leave out lines of rules that are wrong, as udev does, and refuse not all of them",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["action"],
+                value: Some("ACTION"),
+                help: "with `test`: what the kernel is supposed to say [add]",
+                hint: Hint::OneOf(&[
+                    "add", "remove", "change", "move", "online", "offline", "bind", "unbind",
+                ]),
+            },
+            Flag {
+                names: &["apply"],
+                value: None,
+                help: "with `test`: do it, too: node, owner, links, database, programs",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["root"],
+                value: Some("FOLDER"),
+                help: "with `test`: the folder that holds sys, dev, run, proc and etc [/]",
+                hint: Hint::Folder,
+            },
             Flag {
                 names: &["coldplug"],
                 value: Some("HOW"),
@@ -119,6 +175,8 @@ pub static COMMAND: Command = Command {
         ("natsdev", "on the server of this machine"),
         ("natsdev --nats nats://10.0.0.7:4222", "on another one"),
         ("natsdev --probe-volume /dev/sdb1", "what is on this stick?"),
+        ("natsdev test /class/mem/null", "which rules are about this device?"),
+        ("natsdev --check-config --rules ./rules.d", "are these rules right?"),
     ],
 };
 
@@ -127,12 +185,16 @@ pub fn run(matches: &Matches) -> ExitCode {
     if let Some(node) = matches.path("probe-volume") {
         return probe::run(node);
     }
+    if matches.argument(0).is_some() {
+        return rules::test::run(matches);
+    }
     let settings = match Settings::from_matches(matches) {
         Ok(settings) => settings,
         Err(error) => return error.report(),
     };
     if matches.has("check-config") {
-        return ExitCode::SUCCESS;
+        let root = device::Root::new(Path::new("/"));
+        return rules::test::rules(matches, &root).err().unwrap_or(ExitCode::SUCCESS);
     }
     match start(settings) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,263 @@
+//! What the rules want of a device, done: its node, owner, permissions, links, and its entry in the database.
+//!
+//! In this order, as others rely on it: the node, its permissions, the links, the tags, the entry. Who waits for the entry
+//! finds all the rest.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+
+use lunix_core::device::rules::Outcome;
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, lsetxattr, makedev, mknodat};
+
+use super::database::{self, Entry};
+use super::device::{Device, Root};
+use super::links::{Claim, Links};
+
+/// Names of extended attributes that hold the labels of security modules.
+const LABELS: [(&[u8], &str); 2] = [(b"selinux", "security.selinux"), (b"smack", "security.SMACK64")];
+
+/// Does to a machine what rules want of devices.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effects<'r> {
+    root: &'r Root,
+    /// The kernel makes and removes the nodes (devtmpfs).
+    kernel_makes_nodes: bool,
+}
+
+/// A node of a device: its file, and what kind and number it has.
+#[derive(Debug)]
+struct Node<'d> {
+    name: &'d [u8],
+    path: PathBuf,
+    block: bool,
+    major: u32,
+    minor: u32,
+}
+
+impl<'r> Effects<'r> {
+    pub(super) fn new(root: &'r Root, kernel_makes_nodes: bool) -> Self {
+        Self { root, kernel_makes_nodes }
+    }
+
+    /// Before the rules: makes the node, where the kernel does not. Nobody but root can use it yet.
+    pub(super) fn prepare(&self, device: &Device) -> io::Result<()> {
+        let Some(node) = self.node(device) else { return Ok(()) };
+        if self.kernel_makes_nodes {
+            return Ok(());
+        }
+        if device.action == b"remove" {
+            match fs::remove_file(&node.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            Links::new(self.root).remove_empty_folders(&node.path);
+            return Ok(());
+        }
+        match node.make() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => node.check(),
+            result => result,
+        }
+    }
+
+    /// After the rules. `entry` is the device's entry before. What went wrong is told, and the rest is done.
+    pub(super) fn apply(
+        &self,
+        device: &Device,
+        entry: Option<&Entry>,
+        outcome: &Outcome<'_>,
+        mut wrong: impl FnMut(&str, io::Error),
+    ) {
+        let Some(id) = device.id() else { return };
+        if device.action == b"remove" {
+            return self.removed(device, &id, outcome, wrong);
+        }
+        if let Some(node) = self.node(device) {
+            if let Err(error) = node.permit(device, outcome) {
+                wrong("permissions of the node", error);
+            }
+            self.link(&node, &id, entry, outcome, &mut wrong);
+        }
+        let mut tags: Vec<Vec<u8>> = outcome.tags().map(<[u8]>::to_vec).collect();
+        let present_tags = tags.clone();
+        for tag in entry.map(|entry| entry.tags.as_slice()).unwrap_or_default() {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        for tag in &tags {
+            if let Err(error) = self.tag(tag, &id) {
+                wrong("a tag", error);
+            }
+        }
+        let is_node = self.node(device).is_some();
+        let new = Entry {
+            links: if is_node { outcome.links().map(<[u8]>::to_vec).collect() } else { Vec::new() },
+            link_priority: outcome.link_priority(),
+            initialized_us: match entry.map_or(0, |entry| entry.initialized_us) {
+                0 => crate::reactor::monotonic().as_micros(),
+                first => first,
+            },
+            properties: stored(device, outcome),
+            tags,
+            present_tags,
+            persistent: outcome.db_persist(),
+        };
+        let nothing = new.links.is_empty() && new.properties.is_empty() && new.tags.is_empty();
+        if nothing && !is_node && device.property(b"IFINDEX").is_none() {
+            database::remove(&self.root.data(), &id);
+        } else if let Err(error) = new.write(&self.root.data(), &id) {
+            wrong("the entry in the database", error);
+        }
+    }
+
+    fn removed(
+        &self,
+        device: &Device,
+        id: &str,
+        outcome: &Outcome<'_>,
+        mut wrong: impl FnMut(&str, io::Error),
+    ) {
+        for tag in outcome.tags() {
+            let _ = fs::remove_file(self.tag_path(tag).join(id));
+        }
+        database::remove(&self.root.data(), id);
+        let Some(node) = self.node(device) else { return };
+        let links = Links::new(self.root);
+        for link in outcome.links() {
+            if let Err(error) = links.release(link, id) {
+                wrong(&format!("the link {}", link.escape_ascii()), error);
+            }
+        }
+        if let Err(error) = links.remove(node.by_number().as_bytes()) {
+            wrong("the link by number", error);
+        }
+    }
+
+    fn link(
+        &self,
+        node: &Node<'_>,
+        id: &str,
+        entry: Option<&Entry>,
+        outcome: &Outcome<'_>,
+        wrong: &mut impl FnMut(&str, io::Error),
+    ) {
+        let links = Links::new(self.root);
+        let mut done = |link: &[u8], result: io::Result<()>| {
+            if let Err(error) = result {
+                wrong(&format!("the link {}", link.escape_ascii()), error);
+            }
+        };
+        for link in entry.map(|entry| entry.links.as_slice()).unwrap_or_default() {
+            if !outcome.links().any(|wanted| wanted == link) {
+                done(link, links.release(link, id));
+            }
+        }
+        let claim = Claim { id, node: node.name, priority: outcome.link_priority() };
+        for link in outcome.links().filter(|link| *link != node.name) {
+            done(link, links.claim(link, claim));
+        }
+        let by_number = node.by_number();
+        done(by_number.as_bytes(), links.point(by_number.as_bytes(), node.name));
+    }
+
+    fn tag_path(&self, tag: &[u8]) -> PathBuf {
+        self.root.path("/run/udev/tags").join(OsStr::from_bytes(tag))
+    }
+
+    fn tag(&self, tag: &[u8], id: &str) -> io::Result<()> {
+        let folder = self.tag_path(tag);
+        fs::create_dir_all(&folder)?;
+        fs::File::create(folder.join(id)).map(|_| ())
+    }
+
+    fn node<'d>(&self, device: &'d Device) -> Option<Node<'d>> {
+        let number = |key: &[u8]| -> Option<u32> { str::from_utf8(device.property(key)?).ok()?.parse().ok() };
+        let name = device.node()?;
+        // The kernel never says such a name; whoever does is not to lead us elsewhere.
+        if name.is_empty() || name.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b".."))
+        {
+            return None;
+        }
+        let (major, minor) = (number(b"MAJOR").filter(|major| *major > 0)?, number(b"MINOR")?);
+        let path = self.root.path("/dev").join(OsStr::from_bytes(name));
+        Some(Node { name, path, block: device.subsystem == b"block", major, minor })
+    }
+}
+
+impl Node<'_> {
+    fn make(&self) -> io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let kind = if self.block { FileType::BlockDevice } else { FileType::CharacterDevice };
+        let number = makedev(self.major, self.minor);
+        mknodat(CWD, &self.path, kind, Mode::RUSR | Mode::WUSR, number).map_err(Into::into)
+    }
+
+    /// Whether the file is this node, and nothing else with its name.
+    fn check(&self) -> io::Result<()> {
+        let meta = fs::symlink_metadata(&self.path)?;
+        let kind = meta.file_type();
+        let right = if self.block { kind.is_block_device() } else { kind.is_char_device() };
+        if right && meta.rdev() == makedev(self.major, self.minor) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "another file has the name of the node"))
+    }
+
+    fn permit(&self, device: &Device, outcome: &Outcome<'_>) -> io::Result<()> {
+        self.check()?;
+        let kernel =
+            |key: &[u8], radix| u32::from_str_radix(str::from_utf8(device.property(key)?).ok()?, radix).ok();
+        let owner = outcome.owner().or_else(|| kernel(b"DEVUID", 10));
+        let group = outcome.group().or_else(|| kernel(b"DEVGID", 10));
+        let mode = outcome.mode().or_else(|| kernel(b"DEVMODE", 8));
+        // Who names a group wants it to have access.
+        let mode = mode.or_else(|| group.filter(|group| *group > 0).map(|_| 0o660));
+        let meta = fs::symlink_metadata(&self.path)?;
+        let new = |wanted: Option<u32>, present| wanted.filter(|wanted| *wanted != present);
+        // Nobody new may use it by the permissions of before.
+        if let Some(mode) = new(mode, meta.permissions().mode() & 0o7777) {
+            let shared = meta.permissions().mode() & mode & 0o7777;
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(shared))?;
+        }
+        let (owner, group) = (new(owner, meta.uid()), new(group, meta.gid()));
+        if owner.is_some() || group.is_some() {
+            let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+            chownat(CWD, &self.path, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        if let Some(mode) = mode {
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))?;
+        }
+        if device.action == b"add" {
+            for (module, label) in outcome.labels() {
+                if let Some((_, attribute)) = LABELS.iter().find(|(known, _)| *known == module) {
+                    lsetxattr(&self.path, *attribute, label, XattrFlags::empty())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `block/8:0`, relative to /dev.
+    fn by_number(&self) -> String {
+        format!("{}/{}:{}", if self.block { "block" } else { "char" }, self.major, self.minor)
+    }
+}
+
+/// The properties that the database keeps: those that rules have set, and not the kernel.
+fn stored(device: &Device, outcome: &Outcome<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let of_kernel = |key: &[u8], value: &[u8]| {
+        matches!(key, b"ACTION" | b"DEVPATH" | b"SUBSYSTEM" | b"DEVNAME")
+            || device.property(key) == Some(value)
+    };
+    outcome
+        .properties()
+        .filter(|(key, value)| !key.starts_with(b".") && !of_kernel(key, value))
+        .map(|(key, value)| (key.to_vec(), value.to_vec()))
+        .collect()
+}

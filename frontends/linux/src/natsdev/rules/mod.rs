@@ -1,0 +1,252 @@
+//! udev's rules: files to a table, and the table applied to a device.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `lines` | a file's text as lines, and where each byte of them stands |
+//! | `parse` | a line's text as keys, operators and values |
+//! | `keys` | which keys there are, and what they take |
+//! | `evaluate` | drives `lunix_core::device::rules` |
+//! | `machine` | answers what `lunix_core::device::rules` asks, from /sys, programs and the database |
+//! | `programs` | runs programs, for a time and an output that are bounded |
+//! | `test` | `natsdev test` |
+
+mod evaluate;
+mod keys;
+mod lines;
+mod machine;
+mod parse;
+mod programs;
+pub(super) mod test;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use lunix_core::device::rules::{Builder, MAX_TABLE, Origin, Table, TableError, Token};
+
+pub use programs::words;
+
+use crate::config::{Mistake, Mistakes, Notes, Place};
+
+/// Where rules are, the folder first whose files hide those of the same name in the others.
+pub const FOLDERS: [&str; 4] =
+    ["/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d"];
+
+/// Files of all folders together.
+const FILES: usize = 4096;
+/// Bytes of a file.
+const BYTES: u64 = 8 << 20;
+
+/// What becomes of a line with a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// All rules are refused.
+    Refuse,
+    /// The line is left out, as udev does, and the mistake is only a remark.
+    LeaveOut,
+}
+
+/// A set of rules.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    table: Vec<u8>,
+    files: Vec<PathBuf>,
+    /// What is not wrong, but not what it seems: a line each.
+    pub remarks: Vec<Mistake>,
+}
+
+impl Rules {
+    /// Reads all files `*.rules` of `folders`, in the order of their names. Of files with the same name, only the one
+    /// in the first folder counts; if that is empty or a link to `/dev/null`, none does. A folder that is not there has
+    /// no files.
+    ///
+    /// # Errors
+    /// All mistakes of all files.
+    pub fn read(folders: &[PathBuf], strictness: Strictness) -> Result<Self, Mistakes> {
+        let mut found: Vec<(OsString, PathBuf)> = Vec::new();
+        for folder in folders {
+            let names = match names(folder) {
+                Ok(names) => names,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Mistake::of_file(folder, &error).into()),
+            };
+            let new: Vec<_> = names
+                .into_iter()
+                .filter(|name| !found.iter().any(|(known, _)| known == name))
+                .map(|name| (name.clone(), folder.join(name)))
+                .collect();
+            found.extend(new);
+            if found.len() > FILES {
+                return Err(Mistake::of_file(folder, &format_args!("there may be {FILES} files")).into());
+            }
+        }
+        found.sort_unstable();
+        let mut reading = Reading::new(strictness);
+        for (_, path) in found {
+            match text(&path) {
+                Ok(text) => reading.file(path, &text),
+                Err(error) => reading.notes.push(Mistake::of_file(&path, &error)),
+            }
+        }
+        reading.finish()
+    }
+
+    /// The rules in `text` of a file `path`.
+    ///
+    /// ```
+    /// use lunix::natsdev::rules::{Rules, Strictness};
+    /// let text = b"KERNEL==\"sd*\", \\\n  MODE=\"0660\"\nKERNAL==\"x\", MODE=\"0666\"\n";
+    /// let wrong = Rules::parse("a.rules".as_ref(), text, Strictness::Refuse).unwrap_err();
+    /// assert_eq!(wrong.to_string(), "a.rules:3:1: KERNAL: unknown key, did you mean 'KERNEL'?");
+    /// let rules = Rules::parse("a.rules".as_ref(), text, Strictness::LeaveOut).unwrap();
+    /// assert_eq!((rules.table().lines(), rules.remarks.len()), (1, 1));
+    /// ```
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn parse(path: &Path, text: &[u8], strictness: Strictness) -> Result<Self, Mistakes> {
+        let mut reading = Reading::new(strictness);
+        reading.file(path.to_path_buf(), text);
+        reading.finish()
+    }
+
+    /// The table for `lunix_core::device::rules::Evaluation`.
+    pub fn table(&self) -> Table<'_> {
+        Table::new(&self.table).unwrap_or(Table::EMPTY)
+    }
+
+    /// Bytes of the table.
+    pub fn size(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The files, as `Origin::file` counts them.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// `FILE:LINE` of a rule.
+    pub fn place(&self, origin: Origin) -> String {
+        let file = self.files.get(usize::from(origin.file)).map(|file| file.display());
+        file.map_or_else(|| "?".to_owned(), |file| format!("{file}:{}", origin.line))
+    }
+}
+
+fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let is_rules =
+        |name: &OsString| Path::new(name).extension().is_some_and(|extension| extension == "rules");
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    Ok(names.into_iter().filter(is_rules).collect())
+}
+
+fn text(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // A link to /dev/null hides the files of this name.
+    if !file.metadata()?.is_file() {
+        return Ok(Vec::new());
+    }
+    let mut text = Vec::new();
+    file.take(BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+/// A set of rules on its way.
+struct Reading {
+    notes: Notes,
+    strictness: Strictness,
+    table: Vec<u8>,
+    files: Vec<PathBuf>,
+}
+
+/// A line that was read, before it is known where its `GOTO` leads.
+struct Draft {
+    place: Place,
+    origin: Origin,
+    tokens: Vec<keys::Owned>,
+    labels: Vec<Vec<u8>>,
+    /// A label, and where it is named.
+    goto: Option<(Vec<u8>, Place)>,
+}
+
+impl Reading {
+    fn new(strictness: Strictness) -> Self {
+        Self { notes: Notes::default(), strictness, table: Vec::new(), files: Vec::new() }
+    }
+
+    /// Adds a file to the table.
+    fn file(&mut self, path: PathBuf, text: &[u8]) {
+        let Ok(file) = u16::try_from(self.files.len()) else { return };
+        let drafts: Vec<_> =
+            lines::logical(&path, text).filter_map(|line| parse::line(&line, file, self)).collect();
+        self.files.push(path);
+        let mut bytes = vec![0; MAX_TABLE.saturating_sub(self.table.len())];
+        let mut builder = Builder::new(&mut bytes);
+        for (index, draft) in drafts.iter().enumerate() {
+            if let Err(error) = self.write(&mut builder, &drafts, index) {
+                let message = match error {
+                    TableError::Full => format!("all rules together may have {MAX_TABLE} bytes"),
+                    error => error.to_string(),
+                };
+                self.notes.add(&draft.place, message);
+                if error == TableError::Full {
+                    break;
+                }
+            }
+        }
+        let len = builder.len();
+        self.table.extend_from_slice(bytes.get(..len).unwrap_or_default());
+    }
+
+    /// A line as bytes. Of those that only have labels, and of others without a consequence, nothing is written.
+    fn write(&self, builder: &mut Builder<'_>, drafts: &[Draft], index: usize) -> Result<(), TableError> {
+        let Some(draft) = drafts.get(index).filter(|draft| draft.is_written()) else { return Ok(()) };
+        builder.begin(draft.origin)?;
+        for token in &draft.tokens {
+            builder.token(&token.borrow())?;
+        }
+        let Some((label, place)) = &draft.goto else { return Ok(()) };
+        let below = drafts.get(index + 1..).unwrap_or_default();
+        let Some(target) = below.iter().position(|draft| draft.labels.contains(label)) else {
+            self.wrong(
+                place,
+                format!("GOTO: expected a LABEL below, found none that is '{}'", label.escape_ascii()),
+            );
+            return Ok(());
+        };
+        let skipped = below.iter().take(target).filter(|draft| draft.is_written()).count();
+        let count = u32::try_from(skipped).unwrap_or(u32::MAX).to_le_bytes();
+        builder.token(&Token::new(
+            lunix_core::device::rules::Key::Goto,
+            lunix_core::device::rules::Operator::Assign,
+            false,
+            label.get(..label.len().min(255)).unwrap_or_default(),
+            &count,
+        ))
+    }
+
+    /// Notes a mistake.
+    fn wrong(&self, place: &Place, message: String) {
+        match self.strictness {
+            Strictness::Refuse => self.notes.add(place, message),
+            Strictness::LeaveOut => self.notes.remark(place, message),
+        }
+    }
+
+    fn finish(self) -> Result<Rules, Mistakes> {
+        let remarks = self.notes.into_result()?;
+        Ok(Rules { table: self.table, files: self.files, remarks })
+    }
+}
+
+impl Draft {
+    fn is_written(&self) -> bool {
+        self.goto.is_some() || self.tokens.iter().any(|token| token.has_consequence())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Programs that rules run: without a shell, for a time and an output that are bounded.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use lunix_core::time::{Duration, Instant};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::reactor::monotonic;
+use crate::sys::spawn::spawn;
+
+/// Bytes of output that count; what follows is thrown away.
+const OUTPUT: usize = 16384;
+/// Arguments of a program.
+const ARGUMENTS: usize = 1024;
+/// Where programs are whose names are no absolute paths.
+const FOLDERS: [&str; 2] = ["/usr/lib/udev", "/lib/udev"];
+
+/// The words of a command line: white space separates them, but not between `'…'` or `"…"`. There are no escapes, and a
+/// quote without an end ends with the line.
+///
+/// ```
+/// use lunix::natsdev::rules::words;
+/// assert_eq!(words(br#"/bin/sh -c 'echo "a b"' x"y z""#), [&b"/bin/sh"[..], b"-c", b"echo \"a b\"", b"xy z"]);
+/// ```
+pub fn words(line: &[u8]) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut quote = None;
+    for byte in line.iter().copied() {
+        match quote {
+            Some(end) if byte == end => quote = None,
+            None if matches!(byte, b'\'' | b'"') => {
+                quote = Some(byte);
+                word.get_or_insert_default();
+            }
+            None if byte.is_ascii_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(byte),
+        }
+        if words.len() >= ARGUMENTS {
+            return words;
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Runs a command line and answers what it wrote to its standard output, if it has ended well.
+///
+/// # Errors
+/// It cannot be started, has failed, or took longer than `time`; then it is killed, with all that it has started.
+pub(super) fn run<'e>(
+    line: &[u8],
+    environment: impl Iterator<Item = (&'e [u8], &'e [u8])>,
+    time: Duration,
+) -> io::Result<Vec<u8>> {
+    let words = words(line);
+    let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let (output, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    // What the child has is its own: only our end must not wait.
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty())?;
+    let mut command = Command::new(find(Path::new(OsStr::from_bytes(program))));
+    command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+    command.env_clear();
+    command.envs(
+        environment
+            .filter(|(key, value)| !key.is_empty() && ![*key, *value].concat().contains(&0))
+            .map(|(key, value)| (OsStr::from_bytes(key), OsStr::from_bytes(value))),
+    );
+    command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+    let child = spawn(&mut command)?;
+    // Our copy of its end of the pipe.
+    drop(command);
+    let deadline = monotonic() + time;
+    let read = drain(&mut File::from(output), deadline);
+    let ended = read.is_ok() && wait_readable(&child.pidfd, deadline).is_ok();
+    if !ended {
+        let _ = kill_process_group(child.pid, Signal::KILL);
+    }
+    let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+    let output = read?;
+    if !ended {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    match status.and_then(|status| status.exit_status()) {
+        Some(0) => Ok(output),
+        Some(code) => Err(io::Error::other(format!("exit code {code}"))),
+        None => Err(io::Error::other("ended by a signal")),
+    }
+}
+
+fn find(program: &Path) -> PathBuf {
+    let known = FOLDERS.iter().map(|folder| Path::new(folder).join(program));
+    known.into_iter().find(|path| path.exists()).unwrap_or_else(|| program.to_path_buf())
+}
+
+fn drain(output: &mut File, deadline: Instant) -> io::Result<Vec<u8>> {
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        match output.read(&mut piece) {
+            Ok(0) => return Ok(all),
+            Ok(len) => {
+                let room = OUTPUT - all.len();
+                all.extend_from_slice(piece.get(..len.min(room)).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_readable(&*output, deadline)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if monotonic() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+fn wait_readable(file: &impl std::os::fd::AsFd, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.since(monotonic()).as_micros();
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left / 1_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(left % 1_000_000 * 1000).unwrap_or(0).into(),
+        };
+        match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result.map(|_| ()).map_err(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(line: &str) -> io::Result<Vec<u8>> {
+        run(line.as_bytes(), [(&b"KEY"[..], &b"a value"[..])].into_iter(), Duration::from_secs(5))
+    }
+
+    #[test]
+    fn programs_run_without_a_shell() {
+        assert_eq!(output("/bin/echo -n $KEY; 'a  b' c\"d").unwrap(), b"$KEY; a  b cd");
+        assert_eq!(output("/bin/sh -c 'echo $KEY'").unwrap(), b"a value\n");
+        assert_eq!(output("/bin/sh -c 'exit 3'").unwrap_err().to_string(), "exit code 3");
+        assert!(output("/nowhere/at/all").is_err());
+        assert!(output("   ").is_err());
+    }
+
+    #[test]
+    fn a_program_cannot_write_or_run_for_ever() {
+        assert_eq!(output("/bin/sh -c 'head -c 1000000 /dev/zero'").unwrap().len(), OUTPUT);
+        let time = Duration::from_millis(100);
+        for line in [
+            "/bin/sleep 100",
+            "/bin/sh -c 'sleep 100 & exit 0'",
+            "/bin/sh -c 'exec >&-; sleep 100'",
+            "/bin/cat /dev/zero",
+        ] {
+            let error = run(line.as_bytes(), std::iter::empty(), time).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{line}");
+        }
+    }
+}
