@@ -34,12 +34,12 @@ impl Root {
         let dev = self.path("/dev");
         let mounts = fs::read(self.path("/proc/self/mountinfo")).unwrap_or_default();
         // … MOUNT-POINT OPTIONS … - TYPE …; of several on one folder, the last is seen.
-        let types = mounts.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut types = mounts.rsplit(|byte| *byte == b'\n').filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ');
             (fields.nth(4)? == dev.as_os_str().as_bytes()).then_some(())?;
             fields.skip_while(|field| *field != b"-").nth(1)
         });
-        types.last() == Some(b"devtmpfs")
+        types.next() == Some(b"devtmpfs")
     }
 
     pub(super) fn sys(&self) -> PathBuf {

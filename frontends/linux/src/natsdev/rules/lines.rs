@@ -48,7 +48,7 @@ fn next<'f>(path: &'f Path, numbered: &mut impl Iterator<Item = (usize, &'f [u8]
     loop {
         let Some((number, physical)) = numbered.next() else {
             // An empty one is left out by the caller; what a backslash has begun is not.
-            return (!line.parts.is_empty()).then(|| Line { unfinished: true, ..line });
+            return (!line.parts.is_empty()).then_some(Line { unfinished: true, ..line });
         };
         let physical = physical.strip_suffix(b"\r").unwrap_or(physical);
         let part = physical.trim_ascii_start();

@@ -21,6 +21,18 @@ use super::{Draft, Reading, keys};
 
 type Rest<'t, T> = IResult<&'t [u8], T>;
 
+/// A mistake, and where it begins.
+struct Wrong<'t> {
+    at: &'t [u8],
+    message: String,
+}
+
+impl<'t> Wrong<'t> {
+    fn new(at: &'t [u8], message: impl Into<String>) -> Self {
+        Self { at, message: message.into() }
+    }
+}
+
 /// `KEY{name}OPERATOR"value"`, and where its parts begin.
 #[derive(Debug)]
 pub(super) struct Pair<'t> {
@@ -55,7 +67,7 @@ pub(super) fn line(line: &Line<'_>, file: u16, reading: &Reading) -> Option<Draf
                 right &= keys::take(&mut draft, line, pair, reading);
                 rest = skip(after);
             }
-            Err((at, message)) => {
+            Err(Wrong { at, message }) => {
                 reading.wrong(&line.place(text.len() - at.len()), message);
                 return None;
             }
@@ -72,26 +84,25 @@ pub(super) fn line(line: &Line<'_>, file: u16, reading: &Reading) -> Option<Draf
     Some(draft)
 }
 
-/// The pair at the beginning of `rest`, an end of `text`; or where the mistake is, and which.
-fn pair<'t>(text: &'t [u8], rest: &'t [u8]) -> Result<(&'t [u8], Pair<'t>), (&'t [u8], String)> {
+/// The pair at the beginning of `rest`, an end of `text`.
+fn pair<'t>(text: &'t [u8], rest: &'t [u8]) -> Result<(&'t [u8], Pair<'t>), Wrong<'t>> {
     let at = |rest: &[u8]| text.len() - rest.len();
     let key_at = at(rest);
-    let (rest, key) = key(rest).map_err(|_| (rest, unexpected(rest, "a key")))?;
-    let said = key.escape_ascii();
-    if key.is_empty() {
-        return Err((rest, unexpected(rest, "a key")));
-    }
+    let (rest, key) = match key(rest) {
+        Ok((after, key)) if !key.is_empty() => (after, key),
+        _ => return Err(Wrong::new(rest, unexpected(rest, "a key"))),
+    };
+    let wrong = |at, message: &str| Wrong::new(at, format!("{}: {message}", key.escape_ascii()));
     let (rest, name) = opt(name).parse(rest).unwrap_or((rest, None));
-    if rest.starts_with(b"{") {
-        return Err((rest, format!("{said}: this '{{' has no '}}'")));
+    if name.is_none() && rest.starts_with(b"{") {
+        return Err(wrong(rest, "this '{' has no '}'"));
     }
     let rest = space(rest);
-    let (rest, operator) = operator(rest)
-        .map_err(|_| (rest, format!("{said}: {}", unexpected(rest, "one of == != = += -= :="))))?;
+    let (rest, operator) =
+        operator(rest).map_err(|_| wrong(rest, &unexpected(rest, "one of == != = += -= :=")))?;
     let rest = space(rest);
     let value_at = at(rest);
-    let (rest, (any_case, value)) =
-        quoted(rest).map_err(|(at, message)| (at, format!("{said}: {message}")))?;
+    let (rest, (any_case, value)) = quoted(rest).map_err(|error| wrong(error.at, &error.message))?;
     Ok((rest, Pair { key, name, operator, any_case, value, key_at, value_at }))
 }
 
@@ -146,53 +157,30 @@ fn operator(rest: &[u8]) -> Rest<'_, Operator> {
     .parse(rest)
 }
 
-type Quoted<'t> = (&'t [u8], (bool, Vec<u8>));
-
 /// A value: whether it is `i"…"`, and what stands in the quotes.
-fn quoted(rest: &[u8]) -> Result<Quoted<'_>, (&[u8], String)> {
+fn quoted(rest: &[u8]) -> Result<(&[u8], (bool, Vec<u8>)), Wrong<'_>> {
     let prefix: Rest<'_, &[u8]> =
         terminated(take_while(|byte| matches!(byte, b'e' | b'i')), tag("\"")).parse(rest);
     let (inside, prefix) = match prefix {
         Ok((inside, prefix @ (b"" | b"e" | b"i" | b"ei" | b"ie"))) => (inside, prefix),
-        _ => return Err((rest, unexpected(rest, "a value in double quotes"))),
+        _ => return Err(Wrong::new(rest, unexpected(rest, "a value in double quotes"))),
     };
-    let no_end = || (rest, "this quote has no end".to_owned());
-    let (after, value) = if prefix.contains(&b'e') { escaped(inside) } else { plain(inside).ok_or(None) }
-        .map_err(|wrong| wrong.map_or_else(no_end, |at| (at, unexpected(at, "an escape as in C"))))?;
-    if value.contains(&0) {
-        return Err((rest, "a value has no zeroes".to_owned()));
-    }
-    Ok((after, (prefix.contains(&b'i'), value)))
-}
-
-fn plain(mut rest: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+    let escapes = prefix.contains(&b'e');
     let mut value = Vec::new();
+    let mut left = inside;
     loop {
-        rest = match rest {
-            [] => return None,
-            [b'"', after @ ..] => return Some((after, value)),
+        left = match left {
+            [] => return Err(Wrong::new(rest, "this quote has no end")),
+            [b'"', ..] if value.contains(&0) => return Err(Wrong::new(rest, "a value has no zeroes")),
+            [b'"', after @ ..] => return Ok((after, (prefix.contains(&b'i'), value))),
+            [b'\\', escape @ ..] if escapes => {
+                let unknown = || Wrong::new(left, unexpected(left, "an escape as in C"));
+                let (after, meant) = unescape(escape).ok_or_else(unknown)?;
+                value.extend_from_slice(&meant);
+                after
+            }
             [b'\\', b'"', after @ ..] => {
                 value.push(b'"');
-                after
-            }
-            [byte, after @ ..] => {
-                value.push(*byte);
-                after
-            }
-        };
-    }
-}
-
-/// Fails without an end, or with an escape that there is not.
-fn escaped(mut rest: &[u8]) -> Result<(&[u8], Vec<u8>), Option<&[u8]>> {
-    let mut value = Vec::new();
-    loop {
-        rest = match rest {
-            [] => return Err(None),
-            [b'"', after @ ..] => return Ok((after, value)),
-            [b'\\', escape @ ..] => {
-                let (after, meant) = unescape(escape).ok_or(Some(rest))?;
-                value.extend_from_slice(&meant);
                 after
             }
             [byte, after @ ..] => {

@@ -125,7 +125,7 @@ fn wait_readable(file: &impl std::os::fd::AsFd, deadline: Instant) -> io::Result
         let left = deadline.since(monotonic()).as_micros();
         let timeout = Timespec {
             tv_sec: i64::try_from(left / 1_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(left % 1_000_000 * 1000).unwrap_or(0).into(),
+            tv_nsec: (left % 1_000_000 * 1000).try_into().unwrap_or(0),
         };
         match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&timeout)) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
