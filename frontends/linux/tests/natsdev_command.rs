@@ -94,3 +94,70 @@ fn a_configuration_file_is_checked_to_the_line() {
         format!("natsdev: {path}:3: unknown key 'colour'\n")
     );
 }
+
+#[test]
+fn all_mistakes_of_all_rules_are_said_at_once() {
+    let scratch = Scratch::new("rules");
+    for (folder, file, text) in [
+        ("a", "10-a.rules", "KERNEL==\"null\", \\\n  MODE==\"0666\"\nOPTIONS+=\"nothing\"\n"),
+        ("a", "20-b.rules", "KERNAL==\"x\"\n"),
+        ("b", "20-b.rules", "hidden\n"),
+        ("b", "30-c.rules", "GOTO=\"end\"\n"),
+    ] {
+        let folder = scratch.0.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(file), text).unwrap();
+    }
+    let [a, b] = ["a", "b"].map(|folder| scratch.0.join(folder).to_str().unwrap().to_owned());
+    let output = natsdev(&["--check-config", "--rules", &a, "--rules", &b]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!(
+            "{a}/10-a.rules:2:3: MODE: expected one of = :=, found ==\n\
+             {a}/20-b.rules:1:1: KERNAL: unknown key, did you mean 'KERNEL'?\n\
+             {b}/30-c.rules:1:1: GOTO: expected a LABEL below, found none that is 'end'\n"
+        )
+    );
+    // As udev takes them: what is wrong is said, and the rest counts.
+    let output = natsdev(&["--check-config", "--skip-mistakes", "--rules", &a]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 4);
+}
+
+#[test]
+fn a_device_is_told_what_rules_make_of_it() {
+    let scratch = Scratch::new("rules-test");
+    let device = scratch.0.join("sys/devices/virtual/mem/null");
+    fs::create_dir_all(&device).unwrap();
+    fs::write(device.join("uevent"), "MAJOR=1\nMINOR=3\nDEVNAME=null\n").unwrap();
+    symlink("../../../../class/mem", device.join("subsystem")).unwrap();
+    let rules = scratch.0.join("etc/udev/rules.d");
+    fs::create_dir_all(&rules).unwrap();
+    let text = "SUBSYSTEM==\"mem\", KERNEL==\"null\", MODE=\"0666\", SYMLINK+=\"nothing-%m\"\n";
+    fs::write(rules.join("50.rules"), text).unwrap();
+    let root = scratch.0.to_str().unwrap();
+    let output = natsdev(&["test", "/devices/virtual/mem/null", "--root", root]);
+    assert_eq!(output.status.code(), Some(0));
+    let place = format!("{root}/etc/udev/rules.d/50.rules:1");
+    let expected = [
+        &format!("{place}: MODE=\"0666\""),
+        &format!("{place}: SYMLINK+=\"nothing-3\""),
+        "node /dev/null mode 0666",
+        "link /dev/nothing-3",
+        "property ACTION=add",
+        "property DEVPATH=/devices/virtual/mem/null",
+        "property SUBSYSTEM=mem",
+        "property MAJOR=1",
+        "property MINOR=3",
+        "property DEVNAME=/dev/null",
+    ];
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), expected);
+    assert!(!scratch.0.join("dev").exists());
+
+    for (arguments, code) in [(&["test"][..], 2), (&["tset", "/x"], 2), (&["test", "/devices/none"], 1)] {
+        let output = natsdev(&[arguments, &["--root", root]].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
+    }
+}

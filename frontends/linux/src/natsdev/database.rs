@@ -136,8 +136,8 @@ mod tests {
             move |key: &[u8]| pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value.to_vec())
         };
         let node = with(&[(b"MAJOR", b"8"), (b"MINOR", b"1")]);
-        assert_eq!(id(b"block", b"sda1", &node).as_deref(), Some("b8:1"));
-        assert_eq!(id(b"tty", b"tty1", &node).as_deref(), Some("c8:1"));
+        assert_eq!(id(b"block", b"sda1", node).as_deref(), Some("b8:1"));
+        assert_eq!(id(b"tty", b"tty1", node).as_deref(), Some("c8:1"));
         assert_eq!(id(b"net", b"eth0", with(&[(b"IFINDEX", b"2")])).as_deref(), Some("n2"));
         assert_eq!(id(b"usb", b"1-1", none).as_deref(), Some("+usb:1-1"));
         assert_eq!(id(b"", b"x", none), None);

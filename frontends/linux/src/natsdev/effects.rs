@@ -73,7 +73,7 @@ impl<'r> Effects<'r> {
     ) {
         let Some(id) = device.id() else { return };
         if device.action == b"remove" {
-            return self.removed(device, &id, outcome, wrong);
+            return self.removed(device, &id, entry, outcome, wrong);
         }
         if let Some(node) = self.node(device) {
             if let Err(error) = node.permit(device, outcome) {
@@ -118,10 +118,11 @@ impl<'r> Effects<'r> {
         &self,
         device: &Device,
         id: &str,
+        entry: Option<&Entry>,
         outcome: &Outcome<'_>,
         mut wrong: impl FnMut(&str, io::Error),
     ) {
-        for tag in outcome.tags() {
+        for tag in entry.map(|entry| entry.tags.as_slice()).unwrap_or_default() {
             let _ = fs::remove_file(self.tag_path(tag).join(id));
         }
         database::remove(&self.root.data(), id);
@@ -260,4 +261,67 @@ fn stored(device: &Device, outcome: &Outcome<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
         .filter(|(key, value)| !key.starts_with(b".") && !of_kernel(key, value))
         .map(|(key, value)| (key.to_vec(), value.to_vec()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::natsdev::rules::evaluate::{MEMORY, evaluate};
+    use crate::natsdev::rules::{Rules, Strictness};
+
+    #[test]
+    fn a_device_comes_changes_and_goes() {
+        let folder = std::env::temp_dir().join(format!("lunix-effects-{}", std::process::id()));
+        let sys = folder.join("sys/devices/zero!0");
+        fs::create_dir_all(&sys).unwrap();
+        fs::write(sys.join("uevent"), "MAJOR=1\nMINOR=5\nDEVNAME=sub/zero\nDEVMODE=0666\n").unwrap();
+        std::os::unix::fs::symlink("/sys/class/mem", sys.join("subsystem")).unwrap();
+        let root = Root::new(&folder);
+        let effects = Effects::new(&root, false);
+        let rules = "ACTION==\"add\", SYMLINK+=\"a/one two\", TAG+=\"seat\", ENV{ID}=\"7\", ENV{.X}=\"8\"\n\
+                     ACTION==\"change\", SYMLINK+=\"two\", MODE=\"0600\", OPTIONS+=\"link_priority=3\"";
+        let rules = Rules::parse("x".as_ref(), rules.as_bytes(), Strictness::Refuse).unwrap();
+        let read = || Entry::read(&root.data(), "c1:5");
+        let happens = |action: &str| {
+            let device = Device::read(&root, b"/devices/zero!0", action.as_bytes()).unwrap();
+            let entry = read();
+            effects.prepare(&device)?;
+            let mut memory = vec![0; MEMORY];
+            let evaluation = evaluate(&rules, &root, &device, entry.as_ref(), &mut memory, |_| {}).unwrap();
+            effects.apply(&device, entry.as_ref(), evaluation.outcome(), |what, error| {
+                panic!("{what}: {error}")
+            });
+            io::Result::Ok(())
+        };
+        if let Err(error) = happens("add") {
+            eprintln!("SKIPPED a_device_comes_changes_and_goes: no nodes can be made here: {error}");
+            return fs::remove_dir_all(&folder).unwrap();
+        }
+        let dev = folder.join("dev");
+        let link = |name: &str| fs::read_link(dev.join(name)).ok();
+        let mode = || fs::metadata(dev.join("sub/zero")).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(), 0o666);
+        assert_eq!(link("a/one").as_deref(), Some(Path::new("../sub/zero")));
+        assert_eq!(link("char/1:5").as_deref(), Some(Path::new("../sub/zero")));
+        let entry = read().unwrap();
+        assert_eq!(entry.properties, [(b"ID".to_vec(), b"7".to_vec())]);
+        assert_eq!((entry.links.len(), entry.present_tags.len()), (2, 1));
+        assert!(folder.join("run/udev/tags/seat/c1:5").exists());
+
+        happens("change").unwrap();
+        assert_eq!((mode(), link("a/one"), link("two").is_some()), (0o600, None, true));
+        let changed = read().unwrap();
+        assert_eq!((changed.link_priority, changed.initialized_us), (3, entry.initialized_us));
+        // What it was once tagged with, it was; now it is not.
+        assert_eq!((changed.tags.len(), changed.present_tags.len()), (1, 0));
+
+        happens("remove").unwrap();
+        assert_eq!(read(), None);
+        assert_eq!(link("two"), None);
+        assert!(!dev.join("sub").exists());
+        assert!(!folder.join("run/udev/tags/seat/c1:5").exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -40,7 +40,8 @@ impl Line<'_> {
 /// The lines of `text` that are not empty.
 pub(super) fn logical<'f>(path: &'f Path, text: &'f [u8]) -> impl Iterator<Item = Line<'f>> {
     let mut numbered = (1..).zip(text.split(|byte| *byte == b'\n'));
-    std::iter::from_fn(move || next(path, &mut numbered)).filter(|line| !line.text.is_empty())
+    std::iter::from_fn(move || next(path, &mut numbered))
+        .filter(|line| !line.text.is_empty() || line.too_long)
 }
 
 fn next<'f>(path: &'f Path, numbered: &mut impl Iterator<Item = (usize, &'f [u8])>) -> Option<Line<'f>> {

@@ -10,7 +10,7 @@
 //! | `programs` | runs programs, for a time and an output that are bounded |
 //! | `test` | `natsdev test` |
 
-mod evaluate;
+pub(super) mod evaluate;
 mod keys;
 mod lines;
 mod machine;

@@ -157,8 +157,10 @@ fn operator(rest: &[u8]) -> Rest<'_, Operator> {
     .parse(rest)
 }
 
-/// A value: whether it is `i"…"`, and what stands in the quotes.
-fn quoted(rest: &[u8]) -> Result<(&[u8], (bool, Vec<u8>)), Wrong<'_>> {
+/// Whether a value is `i"…"`, and what stands in the quotes.
+type Quoted = (bool, Vec<u8>);
+
+fn quoted(rest: &[u8]) -> Result<(&[u8], Quoted), Wrong<'_>> {
     let prefix: Rest<'_, &[u8]> =
         terminated(take_while(|byte| matches!(byte, b'e' | b'i')), tag("\"")).parse(rest);
     let (inside, prefix) = match prefix {

@@ -11,6 +11,7 @@ use lunix_core::device::rules::{Deed, Key, Outcome};
 use super::evaluate::{self, Event, evaluate};
 use super::{FOLDERS, Rules, Strictness};
 use crate::cli::{Matches, UsageError};
+use crate::escaped::Escaped;
 use crate::log::{self, Level};
 use crate::natsdev::NAME;
 use crate::natsdev::database::Entry;
@@ -58,6 +59,9 @@ pub(in crate::natsdev) fn run(matches: &Matches) -> ExitCode {
 fn parse(matches: &Matches) -> Result<(Vec<u8>, String), UsageError> {
     if let Some(level) = matches.text("log")?.and_then(Level::from_name) {
         log::set_level(level);
+    }
+    if let Some(other) = matches.argument_text(0)?.filter(|command| *command != "test") {
+        return Err(matches.error(format_args!("expected 'test', found '{}'", Escaped(other))));
     }
     let devpath = matches.argument(1).ok_or_else(|| matches.error("expected DEVPATH"))?.as_bytes();
     // With or without /sys, as it is at hand.
