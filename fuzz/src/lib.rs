@@ -12,6 +12,7 @@ pub mod json;
 pub mod leaf;
 pub mod nats;
 pub mod nkey;
+pub mod rules;
 pub mod session;
 pub mod supervise;
 pub mod toast;
@@ -42,6 +43,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nats_header", nats::header),
     ("nats_server_stream", nats::server_stream),
     ("router_ops", broker::router_ops),
+    ("rules_evaluate", rules::evaluate),
+    ("rules_parse", rules::parse),
     ("session_ops", session::ops),
     ("subject_match", nats::subject_match),
     ("supervise_notices", supervise::notices),
