@@ -10,7 +10,8 @@
 //! 4. USB devices are the exception: one stick is a dozen kernel devices, which come one by one over a second.
 //!    [`usb::Tracker`] says `hardware.usb.add` once per stick, when it is ready for use.
 //!
-//! [`rules`] are udev's: which names, owners, links and properties a device gets.
+//! [`rules`] are udev's: which names, owners, links and properties a device gets. [`queue::Queue`] says which event may
+//! be handled while others still are.
 //!
 //! [`loss::Loss`] decides when events were lost; then the table is compared with a fresh scan of /sys, and what
 //! differs is said. [`volume::Probe`] reads what file system a volume holds.
@@ -19,6 +20,7 @@
 
 pub mod json;
 pub mod loss;
+pub mod queue;
 pub mod rules;
 pub mod subject;
 pub mod table;

@@ -349,9 +349,9 @@ pub(super) fn is_below(devpath: &[u8], parent: &[u8]) -> bool {
     devpath.strip_prefix(parent).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-const FNV: u32 = 0x811c_9dc5;
+pub(super) const FNV: u32 = 0x811c_9dc5;
 
-fn fnv1a(seed: u32, bytes: &[u8]) -> u32 {
+pub(super) fn fnv1a(seed: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(seed, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
