@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A place in a file. Lines and columns count from 1; a column is a character.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    file: Rc<Path>,
+    file: Arc<Path>,
     line: usize,
     column: usize,
 }

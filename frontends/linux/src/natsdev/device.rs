@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use lunix_core::device::name;
+use lunix_uevent::Uevent;
 
 use super::database;
 use super::sysfs::vars;
@@ -62,6 +63,18 @@ pub(super) struct Device {
 }
 
 impl Device {
+    /// The device of an event of the kernel.
+    pub(super) fn of(event: &Uevent<'_>) -> Self {
+        let of_head = |key: &[u8]| matches!(key, b"ACTION" | b"DEVPATH" | b"SUBSYSTEM");
+        let vars = event.vars().filter(|(key, _)| !of_head(key));
+        Self {
+            action: event.action().as_bytes().to_vec(),
+            devpath: event.devpath().to_vec(),
+            subsystem: event.subsystem().to_vec(),
+            properties: vars.map(|(key, value)| (key.to_vec(), value.to_vec())).collect(),
+        }
+    }
+
     /// The device at `devpath` below /sys, which may be a link to it, as if the kernel had said `action` of it.
     pub(super) fn read(root: &Root, devpath: &[u8], action: &[u8]) -> io::Result<Self> {
         let path = relative(devpath);

@@ -29,6 +29,12 @@ pub(super) struct Hotplug {
     pub(super) sysfs: Sysfs,
     /// Marks the events that we asked for ourselves.
     pub(super) uuid: String,
+    /// Devices are said only when an event of theirs has been handled, those too that a scan finds.
+    pub(super) handles: bool,
+    /// Devices that a scan found, and that are not said yet.
+    unsaid: Vec<Vec<u8>>,
+    /// Of them, those that the kernel is to be asked to speak of.
+    pub(super) asks: Vec<Vec<u8>>,
     /// Devices to look at.
     looks: Vec<DeviceId>,
     pub(super) questions: Vec<(ProbeId, Vec<u8>)>,
@@ -86,14 +92,17 @@ impl Hotplug {
             voice,
             sysfs,
             uuid,
+            handles: false,
+            unsaid: Vec::new(),
+            asks: Vec::new(),
             looks: Vec::new(),
             questions: Vec::new(),
             counters: Counters::default(),
         }
     }
 
-    /// A datagram of the kernel.
-    pub(super) fn datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ParseError> {
+    /// A datagram of the kernel: it is said as it came. [`Hotplug::handled`] follows when the device is ready for use.
+    pub(super) fn heard(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ParseError> {
         let event = Uevent::parse(bytes).inspect_err(|error| match error {
             ParseError::LibudevMessage => self.counters.libudev += 1,
             _ => self.counters.malformed += 1,
@@ -108,8 +117,19 @@ impl Hotplug {
         if self.voice.introduced || !own {
             self.voice.uevent(&event);
         }
+        Ok(())
+    }
+
+    /// What a datagram means is done, as far as it is not for us to say.
+    pub(super) fn handled(&mut self, now: Instant, bytes: &[u8]) {
+        let Ok(event) = Uevent::parse(bytes) else { return };
         let (devpath, class) = (event.devpath(), event.subsystem());
+        let unsaid = self.unsaid.iter().position(|unsaid| unsaid == devpath);
+        let unsaid = unsaid.map(|at| self.unsaid.swap_remove(at));
         match self.table.apply(&event) {
+            Ok(Applied::Known) if unsaid.is_some() && class != b"usb" => {
+                self.voice.device(Happening::Add, devpath, class, event.vars(), false);
+            }
             Ok(Applied::Said(happening)) if class != b"usb" => {
                 self.voice.device(happening, devpath, class, event.vars(), false);
             }
@@ -128,7 +148,6 @@ impl Hotplug {
             self.full(devpath, class);
         }
         self.settle();
-        Ok(())
     }
 
     /// The socket is empty: if events were lost, this is when it is known which.
@@ -183,7 +202,13 @@ impl Hotplug {
                 if replaced {
                     self.voice.device(Happening::Remove, devpath, class, std::iter::empty(), false);
                 }
-                self.voice.device(Happening::Add, devpath, class, vars(&text), false);
+                if !self.handles {
+                    self.voice.device(Happening::Add, devpath, class, vars(&text), false);
+                }
+            }
+            if self.handles {
+                self.asks.push(devpath.to_vec());
+                self.unsaid.push(devpath.to_vec());
             }
         }
         while let Some(Device { devpath, subsystem }) = self.table.next_missing() {
@@ -192,6 +217,18 @@ impl Hotplug {
                 settle(&mut self.usb, &mut self.voice, &mut self.looks, &mut self.questions);
             } else {
                 self.voice.device(Happening::Remove, devpath, subsystem, std::iter::empty(), false);
+            }
+        }
+    }
+
+    /// All that the kernel was asked for has been handled: of what is not said yet, it says nothing.
+    pub(super) fn settled(&mut self) {
+        for devpath in std::mem::take(&mut self.unsaid) {
+            if let Some(device) = self.table.find(&devpath)
+                && device.subsystem != b"usb"
+                && let Ok(text) = self.sysfs.uevent(&devpath)
+            {
+                self.voice.device(Happening::Add, &devpath, device.subsystem, vars(&text), false);
             }
         }
     }

@@ -8,19 +8,27 @@
 //! | `voice` | makes the messages |
 //! | `device`, `database` | what /sys says of a device, and what is remembered of it |
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
+//! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
+//! | `monitor` | tells users of libudev |
+//! | `sweep` | removes what is left of devices that went unseen |
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
 
 mod database;
 mod device;
 mod effects;
+mod handle;
+mod handling;
 mod hotplug;
 mod links;
+mod monitor;
 mod probe;
 mod requests;
 pub mod rules;
+mod sweep;
 mod sysfs;
 mod voice;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +38,8 @@ use lunix_core::device::usb::Config;
 use lunix_core::time::{Duration, Instant};
 use lunix_uevent::MAX_MESSAGE;
 
+use handle::Ground;
+use handling::Handling;
 use hotplug::{Filter, Hotplug, Limits};
 use probe::Probes;
 use requests::Request;
@@ -99,8 +109,15 @@ pub static COMMAND: Command = Command {
             Flag {
                 names: &["root"],
                 value: Some("FOLDER"),
-                help: "with `test`: the folder that holds sys, dev, run, proc and etc [/]",
+                help: "the folder that holds sys, dev, run, proc and etc, for rules [/]",
                 hint: Hint::Folder,
+            },
+            Flag {
+                names: &["manage"],
+                value: Some("WHETHER"),
+                help: "do what rules want of devices: nodes, owners, links, modules, programs [auto: as root, where the \
+                       kernel keeps /dev and no udevd is running]",
+                hint: Hint::OneOf(&["auto", "yes", "no"]),
             },
             Flag {
                 names: &["coldplug"],
@@ -196,7 +213,20 @@ pub fn run(matches: &Matches) -> ExitCode {
         let root = device::Root::new(Path::new("/"));
         return rules::test::rules(matches, &root).err().unwrap_or(ExitCode::SUCCESS);
     }
-    match start(settings) {
+    let ground = if settings.manage {
+        let root = device::Root::new(matches.path("root").unwrap_or(Path::new("/")));
+        let source = rules::source::Source::of(matches, &root);
+        match Ground::new(root, source) {
+            Ok(ground) => Some(ground),
+            Err(mistakes) => {
+                eprintln!("{mistakes}");
+                return ExitCode::from(2);
+            }
+        }
+    } else {
+        None
+    };
+    match start(settings, ground) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::line(Level::Error, NAME, error);
@@ -215,6 +245,7 @@ struct Settings {
     max_usb: usize,
     sysfs: PathBuf,
     dev: PathBuf,
+    manage: bool,
 }
 
 /// How the devices become known that are there at the start.
@@ -277,6 +308,16 @@ impl Settings {
                 false => None,
             },
             max_usb: number("max-usb", MAX_USB, 64)?,
+            manage: match matches.text("manage")? {
+                Some("yes") => true,
+                Some("no") => false,
+                _ => {
+                    rustix::process::geteuid().is_root()
+                        && !matches.has("sysfs")
+                        && !Path::new("/run/udev/control").exists()
+                        && device::Root::new(Path::new("/")).kernel_makes_nodes()
+                }
+            },
             sysfs: path("sysfs", "/sys"),
             dev: path("dev", "/dev"),
         })
@@ -310,15 +351,22 @@ enum Token {
     Bus,
     Kernel,
     Signals,
+    Workers,
     Child(u8),
 }
 
 struct Daemon {
     hotplug: Hotplug,
+    /// Where rules are applied.
+    handling: Option<Handling>,
+    /// What was there at the start is still being handled, since then.
+    coldplugging: Option<Instant>,
+    /// The kernel was asked for events since the socket was last empty.
+    asked: bool,
     probes: Probes,
     socket: UeventSocket,
     socket_key: Option<Key>,
-    /// The server is slow: events wait in the socket.
+    /// The server is slow, or the rules are: events wait in the socket.
     stalled: bool,
     signals: Signals,
     coldplug: Coldplug,
@@ -336,8 +384,8 @@ struct Refused {
     said: Option<Instant>,
 }
 
-fn start(settings: Settings) -> io::Result<()> {
-    let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT])?;
+fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
+    let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
     // Before the first look at /sys: what happens from here on is heard.
     let socket = UeventSocket::open(settings.rcvbuf)
         .map_err(|error| io::Error::new(error.kind(), format!("no socket for uevents: {error}")))?;
@@ -359,7 +407,11 @@ fn start(settings: Settings) -> io::Result<()> {
         Ok(uuid) => (uuid, settings.coldplug),
         Err(_) => (String::new(), Coldplug::Scan),
     };
+    let handling = ground.map(Handling::new).transpose()?;
     let mut daemon = Daemon {
+        handling,
+        coldplugging: None,
+        asked: false,
         hotplug: Hotplug::new(limits, settings.usb, sysfs, Voice::new(bus), uuid),
         probes: Probes::new(settings.probe_timeout, &settings.dev),
         socket,
@@ -374,7 +426,10 @@ fn start(settings: Settings) -> io::Result<()> {
     let mut reactor = Reactor::new()?;
     daemon.socket_key = Some(reactor.add(&daemon.socket, Token::Kernel, Ready::READ)?);
     reactor.add(&daemon.signals, Token::Signals, Ready::READ)?;
-    crate::notify::ready();
+    match &daemon.handling {
+        Some(handling) => drop(reactor.add(handling.workers(), Token::Workers, Ready::READ)?),
+        None => crate::notify::ready(),
+    }
     reactor.run(&mut daemon)
 }
 
@@ -382,6 +437,13 @@ impl Daemon {
     /// Makes known what is there already. Both ways end in the same table.
     fn coldplug(&mut self) {
         let start = monotonic();
+        if let Some(handling) = &mut self.handling {
+            self.hotplug.handles = true;
+            sweep::sweep(handling.workers().ground().root());
+            handling.ask(self.hotplug.sysfs.devices().iter().map(|(devpath, _)| devpath.to_vec()));
+            self.coldplugging = Some(start);
+            return;
+        }
         let mut how = "read from /sys".to_owned();
         if self.coldplug == Coldplug::Trigger {
             let devices = self.hotplug.sysfs.devices();
@@ -403,6 +465,49 @@ impl Daemon {
                 self.socket.buffer_size(),
             ),
         );
+    }
+
+    /// Reads the rules again, if there are any.
+    fn reload(&mut self) {
+        let Some(handling) = &self.handling else { return };
+        match handling.workers().ground().reload() {
+            Ok(lines) => log::line(Level::Info, NAME, format_args!("{lines} rules from now on")),
+            Err(mistakes) => {
+                log::line(Level::Error, NAME, "the rules have mistakes; the old ones stay");
+                for line in mistakes.to_string().lines() {
+                    log::line(Level::Error, NAME, line);
+                }
+            }
+        }
+    }
+
+    /// Has handled what can be handled, and asks for what is to be asked for.
+    fn go_on(&mut self, now: Instant) {
+        let Some(handling) = &mut self.handling else { return };
+        handling.ask(self.hotplug.asks.drain(..));
+        while let Some(devpath) = handling.next_ask() {
+            let Hotplug { sysfs, uuid, .. } = &self.hotplug;
+            if self.coldplug == Coldplug::Trigger && sysfs.trigger(&devpath, uuid).is_ok() {
+                self.asked = true;
+            } else if let Some(message) = sysfs.message(&devpath) {
+                let _ = handling.push(&message);
+            }
+        }
+        handling.start();
+        if self.asked || !handling.is_settled() {
+            return;
+        }
+        match self.coldplugging.take() {
+            None => self.hotplug.settled(),
+            Some(start) => {
+                // Not every device says something when it is asked to.
+                self.hotplug.scan(now);
+                let count = self.hotplug.table.len();
+                let ms = monotonic().since(start).as_millis();
+                log::line(Level::Info, NAME, format_args!("{count} devices handled by the rules in {ms} ms"));
+                crate::notify::ready();
+            }
+        }
     }
 
     /// Has the kernel say `add` of these devices, and listens in between, so that nothing is lost. When this ends,
@@ -438,13 +543,23 @@ impl Daemon {
         let now = monotonic();
         for _ in 0..limit {
             let bus = &self.hotplug.voice.bus;
-            if bus.is_ready() && bus.pending() > STALL {
+            let full = self.handling.as_ref().is_some_and(|handling| !handling.has_room());
+            if full || (bus.is_ready() && bus.pending() > STALL) {
                 return Drain::Stalled;
             }
             match self.socket.receive(&mut self.buffer[..]) {
                 Ok(Received::Datagram(bytes)) => {
-                    if let Err(error) = self.hotplug.datagram(now, bytes) {
+                    if let Err(error) = self.hotplug.heard(now, bytes) {
                         self.refused.say(now, format_args!("{error}"));
+                        continue;
+                    }
+                    match &mut self.handling {
+                        None => self.hotplug.handled(now, bytes),
+                        Some(handling) => {
+                            if handling.push(bytes).is_err() {
+                                self.hotplug.loss.handle(now, lunix_core::device::loss::Input::Overrun);
+                            }
+                        }
                     }
                 }
                 Ok(Received::Refused(why)) => self.refused.count(now, why),
@@ -452,6 +567,7 @@ impl Daemon {
                     self.hotplug.loss.handle(now, lunix_core::device::loss::Input::Overrun)
                 }
                 Ok(Received::Empty) => {
+                    self.asked = false;
                     self.hotplug.drained(now);
                     return Drain::Empty;
                 }
@@ -473,6 +589,10 @@ impl Daemon {
             }
             Event::Lost => log::line(Level::Warn, NAME, "the server is gone; looking for one"),
             Event::Message(message) => match requests::answer(self, message) {
+                Some(Request::Trigger(filter)) if self.handling.is_some() => {
+                    let paths = self.hotplug.paths(&filter);
+                    self.handling.iter_mut().for_each(|handling| handling.ask(paths.iter().cloned()));
+                }
                 Some(Request::Trigger(filter)) if self.coldplug == Coldplug::Trigger => {
                     let paths = self.hotplug.paths(&filter);
                     if let Err(error) = self.trigger(paths.iter().map(Vec::as_slice)) {
@@ -516,11 +636,24 @@ impl App for Daemon {
                 }
             },
             Token::Signals => {
-                while self.signals.next().is_some() {
+                while let Some(signal) = self.signals.next() {
+                    if signal == libc::SIGHUP {
+                        self.reload();
+                        continue;
+                    }
                     crate::notify::stopping();
                     self.hotplug.voice.bus.drain();
                 }
                 reactor.read_blocked(key);
+            }
+            Token::Workers => {
+                reactor.read_blocked(key);
+                if let Some(handling) = &mut self.handling {
+                    handling.workers().heard();
+                    while let Some(message) = handling.next_done() {
+                        self.hotplug.handled(reactor.now(), &message);
+                    }
+                }
             }
             Token::Child(index) => {
                 if let Some((probe, contents)) = self.probes.ended(reactor, index) {
@@ -544,6 +677,7 @@ impl App for Daemon {
         while let Some(event) = self.hotplug.voice.bus.next() {
             self.bus_event(reactor, &event);
         }
+        self.go_on(now);
         loop {
             self.hotplug.look(now);
             for (probe, devnode) in self.hotplug.questions.drain(..) {
@@ -557,6 +691,7 @@ impl App for Daemon {
         self.hotplug.voice.bus.flush(reactor);
         let bus = &self.hotplug.voice.bus;
         if self.stalled
+            && self.handling.as_ref().is_none_or(Handling::has_room)
             && (!bus.is_ready() || bus.pending() < STALL / 4)
             && let Some(key) = self.socket_key
         {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use lunix_core::device::usb::{Attribute, Fact};
+use lunix_uevent::{Builder, MAX_MESSAGE};
 
 /// A sysfs, mounted or made by a test.
 #[derive(Debug)]
@@ -133,6 +134,18 @@ impl Sysfs {
     pub(super) fn trigger(&self, devpath: &[u8], uuid: &str) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).open(self.folder(devpath).join("uevent"))?;
         file.write_all(format!("add {uuid}").as_bytes())
+    }
+
+    /// What the kernel would say if it said `add` of a device: without a number, for it does not.
+    pub(super) fn message(&self, devpath: &[u8]) -> Option<Vec<u8>> {
+        let text = self.uevent(devpath).ok()?;
+        let subsystem = fs::read_link(self.folder(devpath).join("subsystem")).ok()?;
+        let subsystem = subsystem.file_name()?.as_bytes();
+        let mut out = vec![0; MAX_MESSAGE];
+        let builder = Builder::new(&mut out, b"add", devpath).var("SUBSYSTEM", subsystem);
+        let len = vars(&text).fold(builder, |builder, (key, value)| builder.var(key, value)).finish().ok()?;
+        out.truncate(len);
+        Some(out)
     }
 
     /// What there is to know of a USB device and of all that is below it.

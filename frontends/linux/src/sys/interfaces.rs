@@ -1,8 +1,11 @@
-//! The addresses of this machine's network interfaces.
+//! This machine's network interfaces: their addresses and names.
 
-#![allow(unsafe_code, reason = "getifaddrs, which no safe crate offers")]
+#![allow(unsafe_code, reason = "getifaddrs and SIOCSIFNAME, which no safe crate offers")]
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd as _;
 use std::ptr;
 
 /// All addresses of interfaces, in the kernel's order; none if the kernel does not say.
@@ -23,6 +26,36 @@ pub fn addresses() -> Vec<IpAddr> {
     // SAFETY: the list came from getifaddrs, and nothing points into it any more.
     unsafe { libc::freeifaddrs(first) };
     found
+}
+
+/// Gives an interface another name; it must be down.
+///
+/// # Errors
+/// There is no such interface, the name is taken, too long or empty, or we may not.
+pub fn rename(old: &[u8], new: &[u8]) -> io::Result<()> {
+    // SAFETY: all zero is a valid request.
+    let mut request = unsafe { MaybeUninit::<libc::ifreq>::zeroed().assume_init() };
+    fill(&mut request.ifr_name, old)?;
+    let mut name = [0; libc::IFNAMSIZ];
+    fill(&mut name, new)?;
+    request.ifr_ifru.ifru_newname = name;
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: the request is a whole one of the kind that this number asks for.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFNAME as _, &raw const request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A name with a zero behind it.
+fn fill(out: &mut [libc::c_char; libc::IFNAMSIZ], name: &[u8]) -> io::Result<()> {
+    if name.is_empty() || name.len() >= out.len() || name.contains(&0) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in out.iter_mut().zip(name) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    Ok(())
 }
 
 /// # Safety
@@ -46,6 +79,15 @@ unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn names_that_are_none_are_refused() {
+        for (old, new) in [(&b""[..], &b"a"[..]), (b"a", b""), (b"a", b"sixteen-letters!"), (b"a", b"x\0y")] {
+            let error = super::rename(old, new).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        }
+        assert!(super::rename(b"no-such-one", b"other").is_err());
+    }
+
     #[test]
     fn loopback_is_among_them() {
         let addresses = super::addresses();

@@ -152,6 +152,19 @@ impl World {
         kill_process(pid, if hold { Signal::STOP } else { Signal::CONT }).unwrap();
     }
 
+    pub fn signal_natsdev(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.natsdev.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// As `kill -9`.
+    pub fn kill_natsdev(&mut self) {
+        let mut child = self.natsdev.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.log.lock().unwrap().clear();
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -501,6 +514,12 @@ impl Client {
     pub fn all(&self, prefix: &str) -> Vec<(String, Value)> {
         let heard = self.heard.0.lock().unwrap();
         heard.messages.iter().filter(|(subject, _)| subject.starts_with(prefix)).cloned().collect()
+    }
+
+    /// The devices that messages on `subject` were about, in this order.
+    pub fn order(&self, subject: &str) -> Vec<String> {
+        let said = self.all(subject).into_iter();
+        said.filter_map(|(_, payload)| Some(payload["devpath"].as_str()?.to_owned())).collect()
     }
 
     pub fn count(&self, prefix: &str) -> usize {

@@ -77,7 +77,7 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
 }
 
 /// Runs what the rules want to be run at the end.
-pub(super) fn run_all(outcome: &Outcome<'_>, mut tell: impl FnMut(&Event<'_>)) {
+pub(in crate::natsdev) fn run_all(outcome: &Outcome<'_>, mut tell: impl FnMut(&Event<'_>)) {
     let mut links = outcome.links().map(|link| [b"/dev/", link].concat()).collect::<Vec<_>>().join(&b' ');
     let tags = outcome.tags().fold(b":".to_vec(), |tags, tag| [&tags[..], tag, b":"].concat());
     let more =

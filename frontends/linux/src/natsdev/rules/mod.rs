@@ -7,6 +7,7 @@
 //! | `keys` | which keys there are, and what they take |
 //! | `evaluate` | drives `lunix_core::device::rules` |
 //! | `machine` | answers what `lunix_core::device::rules` asks, from /sys, programs and the database |
+//! | `source` | which files there are |
 //! | `programs` | runs programs, for a time and an output that are bounded |
 //! | `test` | `natsdev test` |
 
@@ -16,6 +17,7 @@ mod lines;
 mod machine;
 mod parse;
 mod programs;
+pub(super) mod source;
 pub(super) mod test;
 
 use std::ffi::OsString;

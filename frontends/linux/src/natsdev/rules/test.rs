@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use lunix_core::device::rules::{Deed, Key, Outcome};
 
+use super::Rules;
 use super::evaluate::{self, Event, evaluate};
-use super::{FOLDERS, Rules, Strictness};
+use super::source::Source;
 use crate::cli::{Matches, UsageError};
 use crate::escaped::Escaped;
 use crate::log::{self, Level};
@@ -20,19 +21,10 @@ use crate::natsdev::effects::Effects;
 
 /// Reads the rules that the command line names, and prints all mistakes on stderr.
 pub(in crate::natsdev) fn rules(matches: &Matches, root: &Root) -> Result<Rules, ExitCode> {
-    let mut folders: Vec<PathBuf> = matches.all("rules").map(PathBuf::from).collect();
-    if folders.is_empty() {
-        folders = FOLDERS.iter().map(|folder| root.path(folder)).collect();
-    }
-    let strictness = if matches.has("skip-mistakes") { Strictness::LeaveOut } else { Strictness::Refuse };
-    let rules = Rules::read(&folders, strictness).map_err(|mistakes| {
+    Source::of(matches, root).read().map_err(|mistakes| {
         eprintln!("{mistakes}");
         ExitCode::from(2)
-    })?;
-    for remark in &rules.remarks {
-        log::line(Level::Warn, NAME, remark);
-    }
-    Ok(rules)
+    })
 }
 
 /// Runs `natsdev test DEVPATH`.

@@ -1,0 +1,146 @@
+//! One event, handled: what the rules want of the device is done, and then users of libudev are told.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use lunix_core::device::rules::Outcome;
+use lunix_uevent::{Uevent, monitor};
+
+use super::NAME;
+use super::database::Entry;
+use super::device::{Device, Root};
+use super::effects::Effects;
+use super::monitor::{Group, Monitor};
+use super::rules::Rules;
+use super::rules::evaluate::{self, Event, evaluate};
+use super::rules::source::Source;
+use crate::config::Mistakes;
+use crate::log::{self, Level};
+use crate::sys::interfaces;
+
+/// What all who handle events share.
+#[derive(Debug)]
+pub(super) struct Ground {
+    root: Root,
+    kernel_makes_nodes: bool,
+    source: Source,
+    rules: RwLock<Arc<Rules>>,
+    /// `None` where nobody may be told.
+    monitor: Option<Monitor>,
+}
+
+impl Ground {
+    /// # Errors
+    /// All mistakes of all rules.
+    pub(super) fn new(root: Root, source: Source) -> Result<Self, Mistakes> {
+        let rules = source.read()?;
+        let monitor = Monitor::open()
+            .inspect_err(|error| {
+                log::line(Level::Warn, NAME, format_args!("users of libudev hear nothing: {error}"));
+            })
+            .ok();
+        let kernel_makes_nodes = root.kernel_makes_nodes();
+        Ok(Self { root, kernel_makes_nodes, source, rules: RwLock::new(Arc::new(rules)), monitor })
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Reads the rules again: events that begin from now on are handled by them. Answers how many lines they have.
+    ///
+    /// # Errors
+    /// All mistakes of all rules; the old ones stay.
+    pub(super) fn reload(&self) -> Result<u32, Mistakes> {
+        let rules = self.source.read()?;
+        let lines = rules.table().lines();
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        Ok(lines)
+    }
+
+    /// Handles a message of the kernel. What goes wrong is logged, and the rest is done.
+    pub(super) fn handle(&self, message: &[u8], memory: &mut [u8]) {
+        let Ok(event) = Uevent::parse(message) else { return };
+        let device = Device::of(&event);
+        let complain = |what: &str, error: &dyn std::fmt::Display| {
+            let line = format_args!("{}: {what}: {error}", device.devpath.escape_ascii());
+            log::line(Level::Warn, NAME, line);
+        };
+        let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
+        let entry = device.id().and_then(|id| Entry::read(&self.root.data(), &id));
+        let effects = Effects::new(&self.root, self.kernel_makes_nodes);
+        if device.action != b"remove"
+            && let Err(error) = effects.prepare(&device)
+        {
+            complain("node", &error);
+        }
+        let tell = |event: &Event<'_>| match event {
+            Event::Failed { command, error } => complain(&command.escape_ascii().to_string(), error),
+            Event::Wrote { name, result: Some(error), .. } => {
+                complain(&format!("writing {}", name.escape_ascii()), error);
+            }
+            Event::NoRoom(origin) => complain(&rules.place(*origin), &"no room for what this needs"),
+            Event::Did(_) | Event::Wrote { .. } => {}
+        };
+        let evaluation = match evaluate(&rules, &self.root, &device, entry.as_ref(), memory, tell) {
+            Ok(evaluation) => evaluation,
+            Err(_) => return complain("rules", &"no room for what the kernel says"),
+        };
+        let outcome = evaluation.outcome();
+        if let Err(error) = rename(&device, outcome) {
+            complain("name", &error);
+        }
+        effects.apply(&device, entry.as_ref(), outcome, |what, error| complain(what, &error));
+        evaluate::run_all(outcome, tell);
+        if let Some(monitor) = &self.monitor {
+            let told = monitor
+                .say(Group::Libudev, &libudev(&event, outcome))
+                .and_then(|()| monitor.say(Group::Raw, message));
+            if let Err(error) = told {
+                complain("users of libudev", &error);
+            }
+        }
+    }
+}
+
+/// Gives a network interface its name. The kernel says `move` of it then.
+fn rename(device: &Device, outcome: &Outcome<'_>) -> io::Result<()> {
+    let (Some(new), Some(old)) = (outcome.name(), device.property(b"INTERFACE")) else { return Ok(()) };
+    if device.action != b"add" || new == old || device.subsystem != b"net" {
+        return Ok(());
+    }
+    interfaces::rename(old, new)
+}
+
+/// The event with all that is known of the device now. What is too long for users of libudev is left out, from the end.
+fn libudev(event: &Uevent<'_>, outcome: &Outcome<'_>) -> Vec<u8> {
+    let links: Vec<u8> =
+        outcome.links().map(|link| [b"/dev/", link].concat()).collect::<Vec<_>>().join(&b' ');
+    let tags = outcome.tags().fold(b":".to_vec(), |tags, tag| [&tags[..], tag, b":"].concat());
+    let mut properties: Vec<(&[u8], &[u8])> = event.vars().collect();
+    if !links.is_empty() {
+        properties.push((b"DEVLINKS", &links));
+    }
+    if tags.len() > 1 {
+        properties.extend([(&b"TAGS"[..], &tags[..]), (b"CURRENT_TAGS", &tags)]);
+    }
+    for (key, value) in outcome.properties().filter(|(key, _)| !key.starts_with(b".")) {
+        match properties.iter_mut().find(|(known, _)| *known == key) {
+            Some(known) => known.1 = value,
+            None => properties.push((key, value)),
+        }
+    }
+    let mut out = vec![0; monitor::MAX_MESSAGE];
+    loop {
+        let builder = monitor::Builder::new(&mut out);
+        let builder = properties.iter().fold(builder, |builder, (key, value)| builder.property(key, value));
+        match builder.finish() {
+            Ok(len) => {
+                out.truncate(len);
+                return out;
+            }
+            Err(_) if properties.len() > event.vars().count() => drop(properties.pop()),
+            Err(_) => return Vec::new(),
+        }
+    }
+}

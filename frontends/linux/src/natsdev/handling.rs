@@ -1,0 +1,114 @@
+//! Events wait for their turn, are handled as the rules want it, and only then are news.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use lunix_core::device::queue::{Pushed, Queue, QueueError, Slot};
+
+use super::handle::Ground;
+use super::workers::Workers;
+
+/// Events that wait or are being handled; more wait in the socket.
+const EVENTS: usize = 1024;
+/// Bytes of their messages; what is never used of it takes no memory.
+const BYTES: usize = 512 << 10;
+/// As long as more events wait, the kernel is not asked for others.
+const ASK: usize = 32;
+
+/// All events that are not handled yet.
+#[derive(Debug)]
+pub(super) struct Handling {
+    queue: Queue<'static>,
+    workers: Workers,
+    /// Devices of which the kernel is to say `add` again.
+    asks: VecDeque<Vec<u8>>,
+    /// A file that is there as long as there are events (`udevadm settle` waits for its end).
+    flag: PathBuf,
+    flagged: bool,
+    /// Events that found no room, but were expected.
+    pub(super) merged: u64,
+}
+
+impl Handling {
+    /// Nothing yet. The memory is reserved here, once.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub(super) fn new(ground: Ground) -> io::Result<Self> {
+        let flag = ground.root().path("/run/udev/queue");
+        Ok(Self {
+            queue: Queue::new(vec![Slot::EMPTY; EVENTS].leak(), vec![0; BYTES].leak()),
+            workers: Workers::new(ground)?,
+            asks: VecDeque::new(),
+            flag,
+            flagged: false,
+            merged: 0,
+        })
+    }
+
+    pub(super) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Whether another message may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.has_room()
+    }
+
+    /// Takes in a message of the kernel.
+    ///
+    /// # Errors
+    /// There was no room, though [`Handling::has_room`] was not asked.
+    pub(super) fn push(&mut self, message: &[u8]) -> Result<(), QueueError> {
+        self.merged += u64::from(self.queue.push(message)? == Pushed::Merged);
+        Ok(())
+    }
+
+    /// Has handled what may be handled now.
+    pub(super) fn start(&mut self) {
+        while self.workers.has_room()
+            && let Some(event) = self.queue.begin()
+        {
+            self.workers.handle(event, self.queue.message(event));
+        }
+        let busy = !self.is_settled();
+        if busy != self.flagged {
+            // Without the folder nobody waits for it.
+            let _ = if busy { File::create(&self.flag).map(drop) } else { fs::remove_file(&self.flag) };
+            self.flagged = busy;
+        }
+    }
+
+    /// The message of an event that is handled.
+    pub(super) fn next_done(&mut self) -> Option<Vec<u8>> {
+        let event = self.workers.done()?;
+        let message = self.queue.message(event).to_vec();
+        self.queue.done(event);
+        Some(message)
+    }
+
+    /// The kernel is to say `add` of these devices, in this order, as far as there is room.
+    pub(super) fn ask(&mut self, devices: impl IntoIterator<Item = Vec<u8>>) {
+        self.asks.extend(devices);
+    }
+
+    /// A device for which it is time to do so.
+    pub(super) fn next_ask(&mut self) -> Option<Vec<u8>> {
+        if self.queue.len() < ASK { self.asks.pop_front() } else { None }
+    }
+
+    /// Nothing waits and nothing is to be asked for, but for what may be in the socket.
+    pub(super) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.asks.is_empty()
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        if self.flagged {
+            let _ = fs::remove_file(&self.flag);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Rules at work in the running daemon: what they want is done before a device is said to be there.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
+
+mod rig;
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use lunix_uevent::monitor::Message;
+use rig::{Client, World, event, inside, wait};
+use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with, sockopt};
+
+const MEM: (&str, &str) = ("SUBSYSTEM", "mem");
+
+/// Rules in a folder of the world.
+fn write_rules(world: &World, rules: &str) -> PathBuf {
+    let folder = world.folder.join("rules");
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(world.folder.join("run/udev")).unwrap();
+    fs::write(folder.join("50-test.rules"), rules.replace("FOLDER", world.folder.to_str().unwrap())).unwrap();
+    folder
+}
+
+fn start(world: &mut World, rules: &Path) {
+    let (rules, root) = (rules.to_str().unwrap().to_owned(), world.folder.to_str().unwrap().to_owned());
+    world.start_natsdev(&["--manage", "yes", "--rules", &rules, "--root", &root]);
+    world.wait_for_log("handled by the rules");
+}
+
+fn node(action: &str, name: &str, minor: &str) -> Vec<u8> {
+    let path = format!("/devices/virtual/mem/{name}");
+    event(action, &path, &[MEM, ("MAJOR", "1"), ("MINOR", minor), ("DEVNAME", name)])
+}
+
+fn link(world: &World, name: &str) -> Option<PathBuf> {
+    fs::read_link(world.folder.join("dev").join(name)).ok()
+}
+
+/// A user of libudev.
+struct Libudev(OwnedFd);
+
+impl Libudev {
+    fn new() -> Self {
+        let socket = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            Some(KOBJECT_UEVENT),
+        );
+        let socket = socket.unwrap();
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(rig::PATIENCE)).unwrap();
+        bind(&socket, &SocketAddrNetlink::new(0, 2)).unwrap();
+        Self(socket)
+    }
+
+    /// The next message, as lines.
+    fn next(&self) -> Vec<String> {
+        let mut buffer = vec![0; 8192];
+        let (len, _) = recv(&self.0, &mut buffer[..], RecvFlags::empty()).unwrap();
+        let message = Message::parse(&buffer[..len]).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        message.properties().map(|(key, value)| format!("{}={}", text(key), text(value))).collect()
+    }
+}
+
+#[test]
+fn a_device_is_said_when_the_rules_have_had_their_say() {
+    if !inside("a_device_is_said_when_the_rules_have_had_their_say") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(
+        &world,
+        "SUBSYSTEM!=\"mem\", GOTO=\"end\"\n\
+         SYMLINK+=\"mine/$kernel\", ENV{NICE}=\"yes\", TAG+=\"seat\"\n\
+         ACTION==\"add\", RUN+=\"/bin/sh -c 'echo $env{DEVLINKS} >> FOLDER/ran'\"\n\
+         ACTION==\"remove\", RUN+=\"/bin/sh -c 'echo gone >> FOLDER/ran'\"\n\
+         LABEL=\"end\"\n",
+    );
+    world.appear(&[node("add", "old", "8")]);
+    let listener = Libudev::new();
+    let client = Client::connect();
+    start(&mut world, &rules);
+    // It was there before, and is said to those who connect.
+    assert_eq!(link(&world, "mine/old").as_deref(), Some(Path::new("../old")));
+    client.about("hardware.mem.add", "/devices/virtual/mem/old");
+    assert!(listener.next().contains(&"DEVLINKS=/dev/mine/old".to_owned()));
+
+    world.happen(&node("add", "new", "9"));
+    let said = client.about("hardware.mem.add", "/devices/virtual/mem/new");
+    assert_eq!(said["devnode"], "/dev/new");
+    assert_eq!(link(&world, "mine/new").as_deref(), Some(Path::new("../new")));
+    assert_eq!(link(&world, "char/1:9").as_deref(), Some(Path::new("../new")));
+    let entry = fs::read_to_string(world.folder.join("run/udev/data/c1:9")).unwrap();
+    assert!(entry.contains("S:mine/new\n") && entry.contains("E:NICE=yes\n"), "{entry}");
+    let heard = listener.next();
+    for property in ["ACTION=add", "NICE=yes", "TAGS=:seat:", "CURRENT_TAGS=:seat:", "DEVLINKS=/dev/mine/new"]
+    {
+        assert!(heard.contains(&property.to_owned()), "{property} in {heard:?}");
+    }
+    assert_eq!(fs::read_to_string(world.folder.join("ran")).unwrap().lines().count(), 2);
+
+    world.happen(&node("remove", "new", "9"));
+    client.about("hardware.mem.remove", "/devices/virtual/mem/new");
+    assert_eq!((link(&world, "mine/new"), link(&world, "char/1:9")), (None, None));
+    assert!(!world.folder.join("run/udev/data/c1:9").exists());
+    assert!(listener.next().contains(&"ACTION=remove".to_owned()));
+    assert!(fs::read_to_string(world.folder.join("ran")).unwrap().ends_with("gone\n"));
+    wait(|| !world.folder.join("run/udev/queue").exists(), || "the end of the queue".to_owned());
+}
+
+#[test]
+fn what_a_device_waits_for_holds_up_only_its_own() {
+    if !inside("what_a_device_waits_for_holds_up_only_its_own") {
+        return;
+    }
+    let mut world = World::new();
+    // The slow one waits until the test lets it go on.
+    let rules = write_rules(
+        &world,
+        "KERNEL==\"slow\", PROGRAM=\"/bin/sh -c 'read x < FOLDER/gate; echo $x'\", ENV{GATE}=\"%c\"\n",
+    );
+    let gate = world.folder.join("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let client = Client::connect();
+    start(&mut world, &rules);
+    let slow = "/devices/virtual/mem/slow";
+    let part = "/devices/virtual/mem/slow/part";
+    world.happen(&event("add", slow, &[MEM]));
+    world.happen(&event("add", part, &[MEM]));
+    for number in 0..20 {
+        world.happen(&event("add", &format!("/devices/virtual/mem/n{number}"), &[MEM]));
+    }
+    for number in 0..20 {
+        client.about("hardware.mem.add", &format!("/devices/virtual/mem/n{number}"));
+    }
+    assert_eq!(client.count("hardware.mem.add"), 20);
+    assert!(world.folder.join("run/udev/queue").exists());
+    fs::write(&gate, "open\n").unwrap();
+    client.about("hardware.mem.add", part);
+    client.about("hardware.mem.add", slow);
+    let order = client.order("hardware.mem.add");
+    let at = |path: &str| order.iter().position(|known| known == path).unwrap();
+    assert!(at(slow) < at(part));
+    assert!(
+        fs::read_to_string(world.folder.join("run/udev/data/+mem:slow")).unwrap().contains("E:GATE=open")
+    );
+}
+
+#[test]
+fn rules_with_mistakes_are_refused_whole_and_the_old_ones_stay() {
+    if !inside("rules_with_mistakes_are_refused_whole_and_the_old_ones_stay") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(&world, "SUBSYSTEM==\"mem\", SYMLINK+=\"one/%k\"\n");
+    let client = Client::connect();
+    start(&mut world, &rules);
+    write_rules(&world, "SUBSYSTEM==\"mem\", SYMLINK+=\"two/%k\"\nKERNAL==\"x\", MODE=\"1\"\nGOTO=\"no\"\n");
+    world.signal_natsdev(rustix::process::Signal::HUP);
+    world.wait_for_log("the old ones stay");
+    world.wait_for_log("50-test.rules:2:1: KERNAL: unknown key");
+    world.wait_for_log("50-test.rules:3:");
+    world.happen(&node("add", "a", "8"));
+    client.about("hardware.mem.add", "/devices/virtual/mem/a");
+    assert!(link(&world, "one/a").is_some() && link(&world, "two/a").is_none());
+    write_rules(&world, "SUBSYSTEM==\"mem\", SYMLINK+=\"two/%k\"\n");
+    world.signal_natsdev(rustix::process::Signal::HUP);
+    world.wait_for_log("1 rules from now on");
+    world.happen(&node("add", "b", "9"));
+    client.about("hardware.mem.add", "/devices/virtual/mem/b");
+    assert!(link(&world, "one/b").is_none() && link(&world, "two/b").is_some());
+}
+
+#[test]
+fn what_went_while_it_was_killed_is_cleaned_up() {
+    if !inside("what_went_while_it_was_killed_is_cleaned_up") {
+        return;
+    }
+    let mut world = World::new();
+    let rules =
+        write_rules(&world, "SUBSYSTEM==\"mem\", SYMLINK+=\"by/%k\", SYMLINK+=\"last\", TAG+=\"t\"\n");
+    let client = Client::connect();
+    start(&mut world, &rules);
+    for (name, minor) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        world.happen(&node("add", name, minor));
+        client.about("hardware.mem.add", &format!("/devices/virtual/mem/{name}"));
+    }
+    world.kill_natsdev();
+    world.appear(&[node("remove", "b", "2"), node("remove", "c", "3"), node("add", "d", "4")]);
+    start(&mut world, &rules);
+    let links: Vec<_> = ["by/a", "by/b", "by/c", "by/d"].map(|name| link(&world, name).is_some()).into();
+    assert_eq!(links, [true, false, false, true]);
+    assert!(link(&world, "last").is_some_and(|target| target == Path::new("a") || target == Path::new("d")));
+    assert!(!world.folder.join("run/udev/data/c1:2").exists());
+}
