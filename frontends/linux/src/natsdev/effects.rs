@@ -268,7 +268,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::natsdev::rules::evaluate::{MEMORY, evaluate};
+    use crate::natsdev::rules::evaluate::{MEMORY, Writes, evaluate};
     use crate::natsdev::rules::{Rules, Strictness};
 
     #[test]
@@ -289,7 +289,8 @@ mod tests {
             let entry = read();
             effects.prepare(&device)?;
             let mut memory = vec![0; MEMORY];
-            let evaluation = evaluate(&rules, &root, &device, entry.as_ref(), &mut memory, |_| {}).unwrap();
+            let evaluation =
+                evaluate(&rules, &root, &device, entry.as_ref(), Writes::Done, &mut memory, |_| {}).unwrap();
             effects.apply(&device, entry.as_ref(), evaluation.outcome(), |what, error| {
                 panic!("{what}: {error}")
             });

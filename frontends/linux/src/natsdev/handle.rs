@@ -12,7 +12,7 @@ use super::device::{Device, Root};
 use super::effects::Effects;
 use super::monitor::{Group, Monitor};
 use super::rules::Rules;
-use super::rules::evaluate::{self, Event, evaluate};
+use super::rules::evaluate::{self, Event, Writes, evaluate};
 use super::rules::source::Source;
 use crate::config::Mistakes;
 use crate::log::{self, Level};
@@ -82,10 +82,11 @@ impl Ground {
             Event::NoRoom(origin) => complain(&rules.place(*origin), &"no room for what this needs"),
             Event::Did(_) | Event::Wrote { .. } => {}
         };
-        let evaluation = match evaluate(&rules, &self.root, &device, entry.as_ref(), memory, tell) {
-            Ok(evaluation) => evaluation,
-            Err(_) => return complain("rules", &"no room for what the kernel says"),
-        };
+        let evaluation =
+            match evaluate(&rules, &self.root, &device, entry.as_ref(), Writes::Done, memory, tell) {
+                Ok(evaluation) => evaluation,
+                Err(_) => return complain("rules", &"no room for what the kernel says"),
+            };
         let outcome = evaluation.outcome();
         if let Err(error) = rename(&device, outcome) {
             complain("name", &error);

@@ -17,6 +17,13 @@ pub(in crate::natsdev) const MEMORY: usize = 1 << 20;
 /// How long a program may run.
 pub(super) const PROGRAM: Duration = Duration::from_secs(10);
 
+/// Whether attributes and parameters of the kernel are written, or only told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::natsdev) enum Writes {
+    Done,
+    Told,
+}
+
 /// Applies the rules, and tells what they do. `entry` is the device's entry in the database.
 ///
 /// # Errors
@@ -26,6 +33,7 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
     root: &Root,
     device: &Device,
     entry: Option<&Entry>,
+    writes: Writes,
     memory: &'m mut [u8],
     mut tell: impl FnMut(&Event<'_>),
 ) -> Result<Evaluation<'r, 'm>, Full> {
@@ -47,7 +55,10 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
         let reply = match action {
             Action::Ask(question) => machine.answer(&question),
             Action::Write { origin, sysctl, name, value } => {
-                let result = machine.write(sysctl, name, value);
+                let result = match writes {
+                    Writes::Done => machine.write(sysctl, name, value),
+                    Writes::Told => Ok(()),
+                };
                 tell(&Event::Wrote { origin, sysctl, name, value, result: result.as_ref().err() });
                 continue;
             }
