@@ -5,8 +5,10 @@
 mod rig;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use lunix_uevent::monitor::Message;
 use rig::{Client, World, event, inside, wait};
@@ -124,7 +126,7 @@ fn what_a_device_waits_for_holds_up_only_its_own() {
         "KERNEL==\"slow\", PROGRAM=\"/bin/sh -c 'read x < FOLDER/gate; echo $x'\", ENV{GATE}=\"%c\"\n",
     );
     let gate = world.folder.join("gate");
-    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
     let client = Client::connect();
     start(&mut world, &rules);
     let slow = "/devices/virtual/mem/slow";
@@ -196,4 +198,61 @@ fn what_went_while_it_was_killed_is_cleaned_up() {
     assert_eq!(links, [true, false, false, true]);
     assert!(link(&world, "last").is_some_and(|target| target == Path::new("a") || target == Path::new("d")));
     assert!(!world.folder.join("run/udev/data/c1:2").exists());
+}
+
+#[test]
+fn udevadm_finds_whom_it_looks_for() {
+    if !inside("udevadm_finds_whom_it_looks_for") {
+        return;
+    }
+    let udevadm = |arguments: &[&str]| Command::new("udevadm").args(arguments).output();
+    if udevadm(&["--version"]).is_err() {
+        eprintln!("SKIPPED udevadm_finds_whom_it_looks_for: no udevadm");
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(
+        &world,
+        "SUBSYSTEM==\"mem\", ENV{NICE}=\"yes\", TAG+=\"seat\"\nKERNEL==\"slow\", RUN+=\"/bin/sleep 0.3\"\n",
+    );
+    let mounted =
+        Command::new("mount").arg("--bind").arg(world.folder.join("run")).arg("/run").status().unwrap();
+    assert!(mounted.success());
+    let client = Client::connect();
+    start(&mut world, &rules);
+
+    // A ping is answered when all that has happened is known, and then the queue says how long it takes.
+    for number in 0..20 {
+        world.happen(&event("add", &format!("/devices/virtual/mem/n{number}"), &[MEM]));
+    }
+    world.happen(&event("add", "/devices/virtual/mem/slow", &[MEM]));
+    let settled = udevadm(&["settle", "--timeout=20"]).unwrap();
+    assert!(settled.status.success(), "{settled:?}");
+    assert!(!world.folder.join("run/udev/queue").exists());
+    assert!(world.folder.join("run/udev/data/+mem:slow").exists());
+
+    let mut monitor = Command::new("stdbuf")
+        .args(["-oL", "udevadm", "monitor", "--udev", "--property", "--tag-match=seat"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines().map_while(Result::ok);
+    lines.by_ref().find(|line| line.contains("will print the received events")).unwrap();
+    lines.by_ref().find(|line| line.starts_with("UDEV")).unwrap();
+    world.happen(&event("change", "/devices/virtual/mem/n7", &[MEM]));
+    let heard: Vec<_> =
+        lines.skip_while(|line| !line.contains("change")).take_while(|line| !line.is_empty()).collect();
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    for property in ["ACTION=change", "DEVPATH=/devices/virtual/mem/n7", "NICE=yes", "TAGS=:seat:"] {
+        assert!(heard.iter().any(|line| line == property), "{property} in {heard:?}");
+    }
+
+    write_rules(&world, "SUBSYSTEM==\"mem\", ENV{NICE}=\"more\"\n");
+    assert!(udevadm(&["control", "--reload"]).unwrap().status.success());
+    world.wait_for_log("1 rules from now on");
+    world.happen(&event("add", "/devices/virtual/mem/last", &[MEM]));
+    client.about("hardware.mem.add", "/devices/virtual/mem/last");
+    let entry = fs::read_to_string(world.folder.join("run/udev/data/+mem:last")).unwrap();
+    assert!(entry.contains("E:NICE=more"), "{entry}");
 }

@@ -10,11 +10,12 @@
 //! | `device`, `database` | what /sys says of a device, and what is remembered of it |
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
-//! | `monitor` | tells users of libudev |
+//! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
 //! | `sweep` | removes what is left of devices that went unseen |
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
 
+mod control;
 mod database;
 mod device;
 mod effects;
@@ -39,6 +40,7 @@ use std::process::ExitCode;
 use lunix_core::time::{Duration, Instant};
 use lunix_uevent::MAX_MESSAGE;
 
+use control::{Control, Visitor, Wish};
 use handle::Ground;
 use handling::Handling;
 use hotplug::{Filter, Hotplug, Limits};
@@ -102,6 +104,8 @@ const PENDING: usize = 1 << 20;
 const STALL: usize = PENDING / 4;
 /// Events handled in a turn before the bus is written to.
 const BATCH: u32 = 128;
+/// Of `udevadm` at the same time; others wait.
+const VISITORS: usize = 8;
 /// The least time between two log lines about refused datagrams.
 const REFUSALS: Duration = Duration::from_secs(60);
 
@@ -111,6 +115,8 @@ enum Token {
     Kernel,
     Signals,
     Workers,
+    Control,
+    Visitor(u8),
     Child(u8),
 }
 
@@ -118,6 +124,8 @@ struct Daemon {
     hotplug: Hotplug,
     /// Where rules are applied.
     handling: Option<Handling>,
+    control: Option<(Control, Key)>,
+    visitors: [Option<Visitor>; VISITORS],
     /// What was there at the start is still being handled, since then.
     coldplugging: Option<Instant>,
     /// The kernel was asked for events since the socket was last empty.
@@ -169,6 +177,8 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
     let handling = ground.map(Handling::new).transpose()?;
     let mut daemon = Daemon {
         handling,
+        control: None,
+        visitors: [const { None }; VISITORS],
         coldplugging: None,
         asked: false,
         hotplug: Hotplug::new(limits, settings.usb, sysfs, Voice::new(bus), uuid),
@@ -186,7 +196,17 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
     daemon.socket_key = Some(reactor.add(&daemon.socket, Token::Kernel, Ready::READ)?);
     reactor.add(&daemon.signals, Token::Signals, Ready::READ)?;
     match &daemon.handling {
-        Some(handling) => drop(reactor.add(handling.workers(), Token::Workers, Ready::READ)?),
+        Some(handling) => {
+            reactor.add(handling.workers(), Token::Workers, Ready::READ)?;
+            let path = handling.workers().ground().root().path("/run/udev/control");
+            match Control::open(&path) {
+                Ok(control) => {
+                    let key = reactor.add(&control, Token::Control, Ready::READ)?;
+                    daemon.control = Some((control, key));
+                }
+                Err(error) => log::line(Level::Warn, NAME, format_args!("{}: {error}", path.display())),
+            }
+        }
         None => crate::notify::ready(),
     }
     reactor.run(&mut daemon)
@@ -224,6 +244,43 @@ impl Daemon {
                 self.socket.buffer_size(),
             ),
         );
+    }
+
+    /// Takes in those who come to the control socket.
+    fn visited(&mut self, reactor: &mut Reactor<Token>) {
+        let Some((control, key)) = &self.control else { return };
+        // Who finds no place waits until one is free.
+        reactor.read_blocked(*key);
+        for (index, place) in (0..).zip(&mut self.visitors).filter(|(_, place)| place.is_none()) {
+            let Ok(visitor) = control.accept() else { return };
+            if reactor.add(&visitor, Token::Visitor(index), Ready::READ).is_ok() {
+                *place = Some(visitor);
+            }
+        }
+    }
+
+    /// Does what one of them wants.
+    fn serve(&mut self, reactor: &mut Reactor<Token>, key: Key, index: u8) {
+        loop {
+            let Some(Some(visitor)) = self.visitors.get(usize::from(index)) else { return };
+            match visitor.wish() {
+                Some(Wish::Reload) => self.reload(),
+                // What has happened is in the queue when this ends, and `udevadm settle` sees that there is one.
+                Some(Wish::Ping) => {
+                    self.receive_some(u32::MAX);
+                    self.go_on(reactor.now());
+                }
+                Some(Wish::Other) => {}
+                None => return reactor.read_blocked(key),
+                Some(Wish::End) => {
+                    reactor.remove(key, visitor);
+                    if let Some(place) = self.visitors.get_mut(usize::from(index)) {
+                        *place = None;
+                    }
+                    return self.visited(reactor);
+                }
+            }
+        }
     }
 
     /// Reads the rules again, if there are any.
@@ -414,6 +471,8 @@ impl App for Daemon {
                     }
                 }
             }
+            Token::Control => self.visited(reactor),
+            Token::Visitor(index) => self.serve(reactor, key, index),
             Token::Child(index) => {
                 if let Some((probe, contents)) = self.probes.ended(reactor, index) {
                     self.hotplug.probed(reactor.now(), probe, &contents);

@@ -1,0 +1,145 @@
+//! `/run/udev/control`, by which `udevadm` speaks to whoever handles devices.
+//!
+//! ```text
+//! offset  bytes  byte order  meaning of a packet
+//!      0     16              "udev-" and a version
+//!     16      4  native      magic 0xdead1dea
+//!     20      4  native      0 end, 1 log level, 2 stop, 3 start, 4 reload, 5 environment, 6 children, 7 ping, 8 exit
+//!     24    256              a number or a text
+//! ```
+//!
+//! Who has said the end waits until the connection is closed: then it is done.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
+    socket_with, sockopt,
+};
+
+/// The socket, and who speaks at it.
+#[derive(Debug)]
+pub(super) struct Control {
+    socket: OwnedFd,
+    path: PathBuf,
+}
+
+/// Somebody who wants something.
+#[derive(Debug)]
+pub(super) struct Visitor(OwnedFd);
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Read the rules again.
+    Reload,
+    /// Say when everything that has happened until now is known.
+    Ping,
+    /// Nothing more: close.
+    End,
+    /// Something that is not ours to do.
+    Other,
+}
+
+const MAGIC: u32 = 0xdead_1dea;
+const BACKLOG: i32 = 8;
+
+impl Control {
+    /// Listens; a file that is left of another time is replaced.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or the socket.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let _ = fs::remove_file(path);
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        listen(&socket, BACKLOG)?;
+        Ok(Self { socket, path: path.to_path_buf() })
+    }
+
+    /// The next one who speaks to us; only root may.
+    pub(super) fn accept(&self) -> io::Result<Visitor> {
+        loop {
+            let socket = accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+            if sockopt::socket_peercred(&socket).is_ok_and(|peer| peer.uid.is_root()) {
+                return Ok(Visitor(socket));
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Visitor {
+    /// The next wish; `None` when there is none now.
+    pub(super) fn wish(&self) -> Option<Wish> {
+        let mut packet = [0; 512];
+        match recv(&self.0, &mut packet[..], RecvFlags::empty()) {
+            Err(rustix::io::Errno::AGAIN) => None,
+            Ok((len @ 1.., _)) => Some(Wish::parse(packet.get(..len).unwrap_or_default())),
+            Ok(_) | Err(_) => Some(Wish::End),
+        }
+    }
+}
+
+impl Wish {
+    fn parse(packet: &[u8]) -> Self {
+        let number = |at: usize| Some(u32::from_ne_bytes(*packet.get(at..)?.first_chunk()?));
+        match (number(16), number(20)) {
+            (Some(MAGIC), Some(0)) => Self::End,
+            (Some(MAGIC), Some(4)) => Self::Reload,
+            (Some(MAGIC), Some(7)) => Self::Ping,
+            (Some(MAGIC), Some(_)) => Self::Other,
+            _ => Self::End,
+        }
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsFd for Visitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_udevadm_says_is_understood() {
+        let packet = |magic: u32, kind: u32| {
+            let mut packet = [0; 280];
+            packet[..8].copy_from_slice(b"udev-252");
+            packet[16..20].copy_from_slice(&magic.to_ne_bytes());
+            packet[20..24].copy_from_slice(&kind.to_ne_bytes());
+            packet
+        };
+        for (kind, wish) in
+            [(0, Wish::End), (4, Wish::Reload), (7, Wish::Ping), (8, Wish::Other), (99, Wish::Other)]
+        {
+            assert_eq!(Wish::parse(&packet(MAGIC, kind)), wish);
+        }
+        assert_eq!(Wish::parse(&packet(1, 4)), Wish::End);
+        for len in 0..24 {
+            assert_eq!(Wish::parse(&packet(MAGIC, 4)[..len]), Wish::End);
+        }
+    }
+}
