@@ -264,4 +264,34 @@ mod tests {
         assert!(links.claim(b"a", Claim { id: "b2", node: b"b", priority: 0 }).is_err());
         fs::remove_dir_all(&folder).unwrap();
     }
+    #[test]
+    fn devices_that_come_and_go_at_once_agree() {
+        let folder = std::env::temp_dir().join(format!("lunix-links-many-{}", std::process::id()));
+        fs::create_dir_all(folder.join("dev")).unwrap();
+        let devices: Vec<(String, String)> =
+            (0..8).map(|number| (format!("b8:{number}"), format!("sd{number}"))).collect();
+        let root = Root::new(&folder);
+        let links = Links::new(&root);
+        for _ in 0..20 {
+            let at_once = |work: &(dyn Fn(&str, &str, i32) + Sync)| {
+                std::thread::scope(|scope| {
+                    for (priority, (id, node)) in (0..).zip(&devices) {
+                        scope.spawn(move || work(id, node, priority));
+                    }
+                });
+            };
+            at_once(&|id, node, priority| {
+                fs::write(folder.join("dev").join(node), "").unwrap();
+                links.claim(b"disk/x", Claim { id, node: node.as_bytes(), priority }).unwrap();
+            });
+            let target = fs::read_link(folder.join("dev/disk/x")).unwrap();
+            assert_eq!(target, Path::new("../sd7"));
+            at_once(&|id, node, _| {
+                fs::remove_file(folder.join("dev").join(node)).unwrap();
+                links.release(b"disk/x", id).unwrap();
+            });
+            assert!(!folder.join("dev/disk").exists());
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

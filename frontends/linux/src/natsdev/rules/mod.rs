@@ -185,7 +185,9 @@ impl Reading {
         let drafts: Vec<_> =
             lines::logical(&path, text).filter_map(|line| parse::line(&line, file, self)).collect();
         self.files.push(path);
-        let mut bytes = vec![0; MAX_TABLE.saturating_sub(self.table.len())];
+        // The shortest line, `GOTO=""`, takes 18 bytes.
+        let room = MAX_TABLE.saturating_sub(self.table.len());
+        let mut bytes = vec![0; room.min(4 * text.len())];
         let mut builder = Builder::new(&mut bytes);
         for (index, draft) in drafts.iter().enumerate() {
             if let Err(error) = self.write(&mut builder, &drafts, index) {

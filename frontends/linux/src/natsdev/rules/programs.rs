@@ -102,12 +102,18 @@ fn find(program: &Path) -> PathBuf {
 }
 
 fn drain(output: &mut File, deadline: Instant) -> io::Result<Vec<u8>> {
-    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    let (mut all, mut piece, mut cut) = (Vec::new(), [0; 4096], false);
     loop {
         match output.read(&mut piece) {
-            Ok(0) => return Ok(all),
+            Ok(0) => {
+                // Half a line may say something else than the whole.
+                let whole = all.iter().rposition(|byte| *byte == b'\n').filter(|_| cut);
+                all.truncate(whole.unwrap_or(all.len()));
+                return Ok(all);
+            }
             Ok(len) => {
                 let room = OUTPUT - all.len();
+                cut |= len > room;
                 all.extend_from_slice(piece.get(..len.min(room)).unwrap_or_default());
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_readable(&*output, deadline)?,
@@ -155,6 +161,8 @@ mod tests {
     #[test]
     fn a_program_cannot_write_or_run_for_ever() {
         assert_eq!(output("/bin/sh -c 'head -c 1000000 /dev/zero'").unwrap().len(), OUTPUT);
+        let lines = output("/bin/sh -c 'yes ABCDE=12345 | head -n 5000'").unwrap();
+        assert!(lines.len() > OUTPUT - 12 && lines.ends_with(b"\nABCDE=12345"));
         let time = Duration::from_millis(100);
         for line in [
             "/bin/sleep 100",
