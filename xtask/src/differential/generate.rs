@@ -221,7 +221,7 @@ impl Author {
 
     fn subscribe(&mut self) -> Op {
         let subject = self.pattern();
-        let number = self.random.below(6);
+        let number = self.number();
         let mut words = vec![self.verb("SUB"), subject];
         match self.random.below(10) {
             // `q` in the number of a subscription says that the choice of a member is the server's.
@@ -234,14 +234,19 @@ impl Author {
                 self.lonely += 1;
                 words.extend([format!("alone{}", self.lonely), number.to_string()]);
             }
-            4 => words.push(format!("sid-longer-than-eleven-{number}")),
+            4 if !self.house.once => words.push(format!("sid-longer-than-eleven-{number}")),
             _ => words.push(number.to_string()),
         }
         Op::new(self.words(&words))
     }
 
+    /// What a client calls a subscription.
+    fn number(&mut self) -> usize {
+        self.random.below(if self.house.once { 1 } else { 6 })
+    }
+
     fn unsubscribe(&mut self) -> Op {
-        let number = self.random.below(6);
+        let number = self.number();
         let mut words = vec![self.verb("UNSUB")];
         match self.random.below(10) {
             0..=1 => {

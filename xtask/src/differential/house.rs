@@ -23,6 +23,8 @@ pub(super) struct House {
     pub(super) leaf: bool,
     /// Its accounts ask services of each other.
     pub(super) services: bool,
+    /// A client has one subscription at a time, so that nothing comes twice, see `known::APART`.
+    pub(super) once: bool,
     /// What subjects begin with.
     pub(super) roots: &'static [&'static str],
     /// What the servers are told to allow, for scripts that go to the edge.
@@ -42,6 +44,7 @@ const USUAL: House = House {
     reloads: &[],
     leaf: false,
     services: false,
+    once: false,
     roots: &["%"],
     payload: 1 << 20,
     control_line: 4096,
@@ -63,6 +66,7 @@ pub(super) static HOUSES: &[House] = &[
     House { name: "users", config: include_str!("users.conf"), credentials: USERS, ..USUAL },
     House {
         name: "responses",
+        once: true,
         config: include_str!("responses.conf"),
         credentials: &[
             r#""user":"free","pass":"f""#,
