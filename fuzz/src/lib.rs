@@ -12,6 +12,7 @@ pub mod json;
 pub mod leaf;
 pub mod nats;
 pub mod nkey;
+pub mod queue;
 pub mod rules;
 pub mod session;
 pub mod supervise;
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("libudev_message", uevent::libudev_message),
     ("modalias_match", uevent::modalias_match),
     ("device_events", device::device_events),
+    ("device_queue", queue::device_queue),
     ("volume_probe", device::volume_probe),
     ("nats_client_stream", nats::client_stream),
     ("nats_leaf_stream", nats::leaf_stream),

@@ -32,7 +32,9 @@ pub fn evaluate(data: &[u8]) {
 /// A mistake names a place that there is.
 fn check(line: &str, text: &[u8]) {
     let mut fields = line.splitn(4, ':').skip(1).map(str::parse::<usize>);
-    let (Some(Ok(row)), Some(Ok(column))) = (fields.next(), fields.next()) else { panic!("no place: {line}") };
+    let (Some(Ok(row)), Some(Ok(column))) = (fields.next(), fields.next()) else {
+        panic!("no place: {line}")
+    };
     let longest = text.split(|byte| *byte == b'\n').nth(row.wrapping_sub(1)).map(|line| line.len() + 1);
     assert!(longest.is_some_and(|longest| (1..=longest).contains(&column)), "{line}");
 }
@@ -70,7 +72,10 @@ fn outcome(table: Table<'_>, seed: u8, memory: &mut [u8]) -> Option<Vec<Vec<u8>>
     let outcome = evaluation.outcome();
     let mut all = Vec::new();
     for link in outcome.links() {
-        assert!(!link.is_empty() && link.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b"..")));
+        assert!(
+            !link.is_empty()
+                && link.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
+        );
         all.push(link.to_vec());
     }
     for tag in outcome.tags() {
