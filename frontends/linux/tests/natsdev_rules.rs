@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use lunix_uevent::monitor::Message;
 use rig::{Client, World, event, inside, wait};
@@ -255,4 +256,60 @@ fn udevadm_finds_whom_it_looks_for() {
     client.about("hardware.mem.add", "/devices/virtual/mem/last");
     let entry = fs::read_to_string(world.folder.join("run/udev/data/+mem:last")).unwrap();
     assert!(entry.contains("E:NICE=more"), "{entry}");
+}
+
+#[test]
+fn killed_in_a_storm_of_plugging_it_makes_good_what_it_missed() {
+    if !inside("killed_in_a_storm_of_plugging_it_makes_good_what_it_missed") {
+        return;
+    }
+    const KILLS: u64 = 200;
+    let mut world = World::new();
+    let rules =
+        write_rules(&world, "SUBSYSTEM==\"mem\", SYMLINK+=\"by/%k\", SYMLINK+=\"shared\", TAG+=\"t\"\n");
+    let client = Client::connect();
+    let (mut present, mut removed) = ([false; 24], [0; 24]);
+    let mut state = 7_u64;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..KILLS {
+        start(&mut world, &rules);
+        for _ in 0..random(60) {
+            let number = random(24) as usize;
+            let action = if present[number] { "remove" } else { "add" };
+            world.happen(&node(action, &format!("n{number}"), &(number + 1).to_string()));
+            removed[number] += usize::from(present[number]);
+            present[number] = !present[number];
+        }
+        std::thread::sleep(Duration::from_micros(random(3_000)));
+        world.kill_natsdev();
+    }
+    start(&mut world, &rules);
+    world.wait_for_answers();
+    wait(|| !world.folder.join("run/udev/queue").exists(), || "the end of the queue".to_owned());
+    for (number, is_there) in present.into_iter().enumerate() {
+        let (name, id) = (format!("n{number}"), format!("c1:{}", number + 1));
+        let target = link(&world, &format!("by/{name}"));
+        assert_eq!(target, is_there.then(|| PathBuf::from(format!("../{name}"))), "{name}");
+        for folder in ["data", "tags/t", "links/shared", &format!("links/by\\x2f{name}")] {
+            let entry = world.folder.join("run/udev").join(folder).join(&id);
+            assert_eq!(fs::symlink_metadata(&entry).is_ok(), is_there, "{}", entry.display());
+        }
+        let said = client.order("hardware.mem.remove");
+        let said = said.iter().filter(|path| path.ends_with(&format!("/{name}"))).count();
+        assert!(said <= removed[number], "{name} was said to be removed {said} times of {}", removed[number]);
+    }
+    let owner = link(&world, "shared").unwrap().into_os_string().into_string().unwrap();
+    assert!(
+        owner
+            .strip_prefix('n')
+            .and_then(|number| number.parse().ok())
+            .is_some_and(|number: usize| present[number])
+    );
+    // Nothing is left of what it was about to write when it was killed.
+    let data = fs::read_dir(world.folder.join("run/udev/data")).unwrap();
+    let names: Vec<_> = data.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().all(|name| name.starts_with('c')), "{names:?}");
 }

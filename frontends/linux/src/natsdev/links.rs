@@ -161,6 +161,30 @@ fn again(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     result
 }
 
+/// The link of which a folder has the claims; `None` if it is none.
+pub(super) fn decoded(name: &[u8]) -> Option<Vec<u8>> {
+    let mut link = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let [byte, more @ ..] = rest {
+        rest = more;
+        match (byte, rest) {
+            (b'\\', [b'x', b'2', b'f', more @ ..]) => {
+                link.push(b'/');
+                rest = more;
+            }
+            (b'\\', [b'x', b'5', b'c', more @ ..]) => {
+                link.push(b'\\');
+                rest = more;
+            }
+            (b'\\', _) => return None,
+            (byte, _) => link.push(*byte),
+        }
+    }
+    // Nobody made such a link; whoever made the folder is not to lead us elsewhere.
+    let parts = link.split(|byte| *byte == b'/');
+    (!parts.clone().any(|part| matches!(part, b"" | b"." | b".."))).then_some(link)
+}
+
 /// The claims to a link, and the lock on them.
 #[derive(Debug)]
 struct Folder {
@@ -228,6 +252,20 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_of_claims_says_which_link_it_is() {
+        for (name, link) in [
+            (&br"disk\x2fby-id\x2fx"[..], Some(&b"disk/by-id/x"[..])),
+            (br"a\x5cx2fb", Some(br"a\x2fb")),
+            (b"cdrom", Some(b"cdrom")),
+            (br"a\x2f..\x2fb", None),
+            (br"\x2fetc", None),
+            (br"a\n", None),
+        ] {
+            assert_eq!(decoded(name).as_deref(), link, "{}", name.escape_ascii());
+        }
+    }
 
     #[test]
     fn the_one_that_wants_it_most_has_the_link() {

@@ -1,40 +1,54 @@
 //! Devices that went while nobody looked: what was made for them is removed.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::database::{self, Entry};
+use super::database;
 use super::device::Root;
-use super::links::Links;
+use super::links::{self, Links};
 
-/// Removes entries, links and tags of devices that are not there any more. How many that were.
-pub(super) fn sweep(root: &Root) -> usize {
-    let Ok(entries) = fs::read_dir(root.data()) else { return 0 };
+/// Removes what was made for devices that are not there any more, and what whoever was killed was about to put in its place.
+/// Each folder is looked at by itself: who was killed may have made only a part of it.
+pub(super) fn sweep(root: &Root) {
+    remove_drafts(&root.path("/dev"), &mut 100_000);
     let interfaces = interfaces(root);
-    let mut gone = 0;
-    for id in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
-        if is_there(root, &id, &interfaces) {
-            continue;
+    let gone = |id: &str| !is_there(root, id, &interfaces);
+    let links = Links::new(root);
+    for link in names(&root.path("/run/udev/links")) {
+        let folder = root.path("/run/udev/links").join(&link);
+        let Some(name) = links::decoded(link.as_bytes()) else { continue };
+        for id in ids(&folder).filter(|id| gone(id)) {
+            let _ = links.release(&name, &id);
         }
-        let entry = Entry::read(&root.data(), &id).unwrap_or_default();
-        let links = Links::new(root);
-        for link in &entry.links {
-            let _ = links.release(link, &id);
-        }
-        if let Some((kind, number)) = id.split_at_checked(1).filter(|(kind, _)| matches!(*kind, "b" | "c")) {
-            let kind = if kind == "b" { "block" } else { "char" };
-            let _ = links.remove(format!("{kind}/{number}").as_bytes());
-        }
-        for tag in &entry.tags {
-            let _ = fs::remove_file(root.path("/run/udev/tags").join(OsStr::from_bytes(tag)).join(&id));
-        }
-        database::remove(&root.data(), &id);
-        gone += 1;
     }
-    gone
+    for tag in names(&root.path("/run/udev/tags")) {
+        let folder = root.path("/run/udev/tags").join(tag);
+        for id in ids(&folder).filter(|id| gone(id)) {
+            let _ = fs::remove_file(folder.join(id));
+        }
+    }
+    for kind in ["block", "char"] {
+        for number in ids(&root.path("/dev").join(kind)) {
+            if !root.sys().join("dev").join(kind).join(&number).exists() {
+                let _ = links.remove(format!("{kind}/{number}").as_bytes());
+            }
+        }
+    }
+    for id in ids(&root.data()).filter(|id| gone(id)) {
+        database::remove(&root.data(), &id);
+    }
+}
+
+fn names(folder: &Path) -> impl Iterator<Item = OsString> + use<> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name()))
+}
+
+/// The devices that files in a folder are called by.
+fn ids(folder: &Path) -> impl Iterator<Item = String> + use<> {
+    names(folder).filter_map(|name| name.into_string().ok()).filter(|name| name != ".lock")
 }
 
 fn is_there(root: &Root, id: &str, interfaces: &BTreeSet<String>) -> bool {
@@ -53,8 +67,27 @@ fn is_there(root: &Root, id: &str, interfaces: &BTreeSet<String>) -> bool {
                 folder.join("devices").join(&name).exists() || folder.join(&name).exists()
             })
         }
-        // A file that somebody is about to put in its place.
+        // What an entry was about to be; see `Entry::write`.
+        "." => false,
         _ => true,
+    }
+}
+
+/// Removes links that were about to be put in the place of others; see `Links::point`. Looks at `most` files at most.
+fn remove_drafts(folder: &Path, most: &mut u32) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        *most = most.saturating_sub(1);
+        let Ok(kind) = entry.file_type() else { continue };
+        if *most == 0 {
+            return;
+        }
+        let name = entry.file_name();
+        let draft = name.to_str().and_then(|name| name.rsplit_once(".#"));
+        if kind.is_symlink() && draft.is_some_and(|(_, pid)| pid.bytes().all(|byte| byte.is_ascii_digit())) {
+            let _ = fs::remove_file(entry.path());
+        } else if kind.is_dir() {
+            remove_drafts(&entry.path(), most);
+        }
     }
 }
 
@@ -68,6 +101,7 @@ fn interfaces(root: &Root) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::natsdev::database::Entry;
     use crate::natsdev::links::Claim;
 
     #[test]
@@ -99,7 +133,11 @@ mod tests {
             Entry::default().write(&root.data(), id).unwrap();
         }
         fs::remove_file(folder.join("dev/sdb")).unwrap();
-        assert_eq!(sweep(&root), 4);
+        for draft in ["run/udev/data/.#b8:0.77", "dev/disk/x.#77"] {
+            std::os::unix::fs::symlink("nowhere", folder.join(draft)).unwrap();
+        }
+        sweep(&root);
+        assert!(fs::symlink_metadata(folder.join("dev/disk/x.#77")).is_err());
         let mut left: Vec<_> = fs::read_dir(root.data())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -108,7 +146,8 @@ mod tests {
         assert_eq!(left, ["+usb:1-1", "b8:0", "n2"]);
         assert_eq!(fs::read_link(folder.join("dev/disk/x")).unwrap(), Path::new("../sda"));
         assert!(!folder.join("run/udev/tags/seat/b8:16").exists());
-        assert_eq!(sweep(&root), 0);
+        sweep(&root);
+        assert!(folder.join("run/udev/data/b8:0").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -335,6 +335,14 @@ impl FakeSysfs {
         class.join(std::str::from_utf8(name).unwrap())
     }
 
+    /// Where it is found by the number of its node.
+    fn number(&self, event: &Uevent<'_>) -> Option<PathBuf> {
+        let kind = if event.subsystem() == b"block" { "block" } else { "char" };
+        let folder = self.root.join("dev").join(kind);
+        fs::create_dir_all(&folder).unwrap();
+        Some(folder.join(format!("{}:{}", event.major()?, event.minor()?)))
+    }
+
     /// What the kernel did before it says this.
     pub fn apply(&self, event: &Uevent<'_>) {
         let folder = self.folder(event.devpath());
@@ -351,6 +359,9 @@ impl FakeSysfs {
                 let _ = symlink(class.parent().unwrap(), folder.join("subsystem"));
                 let relative = std::str::from_utf8(event.devpath()).unwrap();
                 let _ = symlink(format!("../..{relative}"), class);
+                if let Some(number) = self.number(event) {
+                    let _ = symlink(&folder, number);
+                }
                 let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
                 match event.devtype().unwrap_or_default() {
                     b"usb_device" => {
@@ -380,6 +391,7 @@ impl FakeSysfs {
             b"unbind" => drop(fs::remove_file(folder.join("driver"))),
             b"remove" => {
                 let _ = fs::remove_dir_all(&folder);
+                let _ = self.number(event).map(fs::remove_file);
                 let _ = fs::remove_file(self.class(event.subsystem(), event.devpath()));
             }
             _ => {}
