@@ -333,7 +333,10 @@ impl Author {
         for _ in 0..1 + self.random.below(3) {
             subject.push('.');
             let most = if self.random.percent(75) { 4 } else { TOKENS.len() };
-            subject.push_str(TOKENS[self.random.below(most)]);
+            let token = TOKENS[self.random.below(most)];
+            // What is like a wildcard is one to imports, see `known::APART`.
+            let plain = self.house.services && token.starts_with(['*', '>']);
+            subject.push_str(if plain { "a" } else { token });
         }
         subject
     }

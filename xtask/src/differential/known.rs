@@ -178,6 +178,8 @@ pub(super) static APART: &[&str] = &[
     "a reload under permissions where a subscription and its queue group are longer than 4,096 bytes: natsd cannot judge them anew, and ends them",
     "a request to a service where the exporting account exports the same subject as a stream: nats-server gives it to the \
      service alone; natsd to those who import the stream, too",
+    "a subscription with a token that begins as a wildcard, such as `*x`, in an account that imports streams: nats-server lets it match \
+     anything there; natsd nothing but itself",
     "UNSUB with a number of messages, of which some come over a border: nats-server counts those apart; natsd counts all",
     "a request to a service with a header block that is none: nats-server writes over its end who asks; natsd leaves it",
     "what a leaf node says behind what it may not say, in the same write: nats-server does it before it closes; natsd does not",
