@@ -333,12 +333,16 @@ impl Author {
         for _ in 0..1 + self.random.below(3) {
             subject.push('.');
             let most = if self.random.percent(75) { 4 } else { TOKENS.len() };
-            let token = TOKENS[self.random.below(most)];
-            // What is like a wildcard is one to imports, see `known::APART`.
-            let plain = self.house.services && token.starts_with(['*', '>']);
-            subject.push_str(if plain { "a" } else { token });
+            subject.push_str(self.token(most));
         }
         subject
+    }
+
+    /// One of the first `most`.
+    fn token(&mut self, most: usize) -> &'static str {
+        let token = TOKENS[self.random.below(most)];
+        // What is like a wildcard is one to imports, see `known::APART`.
+        if self.house.services && token.starts_with(['*', '>']) { "a" } else { token }
     }
 
     /// What is published to, seldom what may not be.
@@ -384,7 +388,7 @@ impl Author {
                     pattern.push('>');
                     return pattern;
                 }
-                _ => pattern.push_str(TOKENS[self.random.below(TOKENS.len())]),
+                _ => pattern.push_str(self.token(TOKENS.len())),
             }
         }
         pattern
