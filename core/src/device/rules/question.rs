@@ -164,8 +164,8 @@ pub(super) enum Reply<'k> {
     Text(&'k [u8]),
 }
 
-/// How many devices a walk over the parents takes in.
-pub(super) const DEVICES: u8 = 16;
+/// How many devices a walk over the parents takes in: a disk behind four bridges and five hubs is the sixteenth.
+const DEVICES: u8 = 32;
 /// Longer attributes are cut, as udev does.
 const ATTRIBUTE: usize = 511;
 
@@ -329,8 +329,14 @@ impl<'m> Knowledge<'m> {
     }
 }
 
+/// The kind of the record of an answer. Of what is asked of several devices, the lower six bits say of which.
 const fn kind(what: What, device: u8) -> u8 {
-    (what as u8) << 4 | device & 15
+    match what {
+        What::Driver => device & 63,
+        What::Attribute => 64 | device & 63,
+        What::Tags => 128 | device & 63,
+        what => 192 | what as u8,
+    }
 }
 
 /// The text of an attribute, without the newline at its end.

@@ -1,6 +1,7 @@
 //! Which keys there are, what stands in their braces, and which operators and values they take.
 
-use lunix_core::device::rules::{Key, Operator, Token, check_format};
+use lunix_core::device::rules::Operator::{self, Add, Assign, Final, Remove};
+use lunix_core::device::rules::{Key, Token, check_format};
 
 use super::lines::Line;
 use super::parse::Pair;
@@ -63,8 +64,6 @@ struct Entry {
 const fn entry(name: &'static str, braces: Braces, takes: Takes, matching: Key, changing: Key) -> Entry {
     Entry { name, braces, takes, keys: (matching, changing) }
 }
-
-use Operator::{Add, Assign, Final, Remove};
 
 const IMPORTS: &[&str] = &["program", "builtin", "file", "db", "cmdline", "parent"];
 

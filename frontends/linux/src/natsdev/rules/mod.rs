@@ -20,12 +20,15 @@ mod programs;
 pub(super) mod source;
 pub(super) mod test;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use lunix_core::device::rules::{Builder, MAX_TABLE, Origin, Table, TableError, Token};
+use lunix_core::device::rules::{Builder, Key, MAX_TABLE, Operator, Origin, Table, TableError, Token};
+use rustix::fs::OFlags;
 
 pub use programs::words;
 
@@ -37,7 +40,7 @@ pub const FOLDERS: [&str; 4] =
 
 /// Files of all folders together.
 const FILES: usize = 4096;
-/// Bytes of a file.
+/// Bytes of all files together.
 const BYTES: u64 = 8 << 20;
 
 /// What becomes of a line with a mistake.
@@ -85,9 +88,13 @@ impl Rules {
         }
         found.sort_unstable();
         let mut reading = Reading::new(strictness);
+        let mut room = BYTES;
         for (_, path) in found {
-            match text(&path) {
-                Ok(text) => reading.file(path, &text),
+            match text(&path, room) {
+                Ok(text) => {
+                    room -= text.len() as u64;
+                    reading.file(path, &text);
+                }
                 Err(error) => reading.notes.push(Mistake::of_file(&path, &error)),
             }
         }
@@ -142,16 +149,19 @@ fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     Ok(names.into_iter().filter(is_rules).collect())
 }
 
-fn text(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+/// The text of a file of at most `room` bytes.
+fn text(path: &Path, room: u64) -> io::Result<Vec<u8>> {
+    // Of a pipe, nobody waits for the other end.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     // A link to /dev/null hides the files of this name.
     if !file.metadata()?.is_file() {
         return Ok(Vec::new());
     }
     let mut text = Vec::new();
-    file.take(BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
+    file.take(room + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > room {
+        return Err(io::Error::other(format!("all files together may have {BYTES} bytes")));
     }
     Ok(text)
 }
@@ -189,8 +199,8 @@ impl Reading {
         let room = MAX_TABLE.saturating_sub(self.table.len());
         let mut bytes = vec![0; room.min(4 * text.len())];
         let mut builder = Builder::new(&mut bytes);
-        for (index, draft) in drafts.iter().enumerate() {
-            if let Err(error) = self.write(&mut builder, &drafts, index) {
+        for (draft, skipped) in drafts.iter().zip(self.jumps(&drafts)) {
+            if let Err(error) = draft.write(&mut builder, skipped) {
                 let message = match error {
                     TableError::Full => format!("all rules together may have {MAX_TABLE} bytes"),
                     error => error.to_string(),
@@ -205,31 +215,33 @@ impl Reading {
         self.table.extend_from_slice(bytes.get(..len).unwrap_or_default());
     }
 
-    /// A line as bytes. Of those that only have labels, and of others without a consequence, nothing is written.
-    fn write(&self, builder: &mut Builder<'_>, drafts: &[Draft], index: usize) -> Result<(), TableError> {
-        let Some(draft) = drafts.get(index).filter(|draft| draft.is_written()) else { return Ok(()) };
-        builder.begin(draft.origin)?;
-        for token in &draft.tokens {
-            builder.token(&token.borrow())?;
-        }
-        let Some((label, place)) = &draft.goto else { return Ok(()) };
-        let below = drafts.get(index + 1..).unwrap_or_default();
-        let Some(target) = below.iter().position(|draft| draft.labels.contains(label)) else {
-            self.wrong(
-                place,
-                format!("GOTO: expected a LABEL below, found none that is '{}'", label.escape_ascii()),
-            );
-            return Ok(());
-        };
-        let skipped = below.iter().take(target).filter(|draft| draft.is_written()).count();
-        let count = u32::try_from(skipped).unwrap_or(u32::MAX).to_le_bytes();
-        builder.token(&Token::new(
-            lunix_core::device::rules::Key::Goto,
-            lunix_core::device::rules::Operator::Assign,
-            false,
-            label.get(..label.len().min(255)).unwrap_or_default(),
-            &count,
-        ))
+    /// How many lines of the table each `GOTO` leaves out, draft by draft.
+    fn jumps(&self, drafts: &[Draft]) -> Vec<Option<u32>> {
+        // From the end on: how many lines are written from each label to the end.
+        let mut labels = BTreeMap::new();
+        let mut written: u32 = 0;
+        let mut jumps: Vec<_> = drafts
+            .iter()
+            .rev()
+            .map(|draft| {
+                let skipped = draft.goto.as_ref().and_then(|(label, place)| {
+                    let target = labels.get(label.as_slice());
+                    if target.is_none() {
+                        let label = label.escape_ascii();
+                        self.wrong(
+                            place,
+                            format!("GOTO: expected a LABEL below, found none that is '{label}'"),
+                        );
+                    }
+                    target.map(|target| written - target)
+                });
+                written += u32::from(draft.is_written());
+                labels.extend(draft.labels.iter().map(|label| (label.as_slice(), written)));
+                skipped
+            })
+            .collect();
+        jumps.reverse();
+        jumps
     }
 
     /// Notes a mistake.
@@ -247,6 +259,22 @@ impl Reading {
 }
 
 impl Draft {
+    /// The line as bytes. Of one that only has labels, or no consequence, nothing is written.
+    fn write(&self, builder: &mut Builder<'_>, skipped: Option<u32>) -> Result<(), TableError> {
+        if !self.is_written() {
+            return Ok(());
+        }
+        builder.begin(self.origin)?;
+        for token in &self.tokens {
+            builder.token(&token.borrow())?;
+        }
+        let (Some((label, _)), Some(skipped)) = (&self.goto, skipped) else { return Ok(()) };
+        // Only to be shown.
+        let label = label.get(..label.len().min(usize::from(u8::MAX))).unwrap_or_default();
+        let skipped = skipped.to_le_bytes();
+        builder.token(&Token::new(Key::Goto, Operator::Assign, false, label, &skipped))
+    }
+
     fn is_written(&self) -> bool {
         self.goto.is_some() || self.tokens.iter().any(|token| token.has_consequence())
     }

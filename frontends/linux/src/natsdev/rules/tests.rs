@@ -385,12 +385,13 @@ fn files_hide_one_another_and_mistakes_of_all_are_said() {
     rig.file("lib/rules.d/30-off.rules", "SYMLINK+=\"off\"\n");
     rig.file("lib/rules.d/10-b.rules", "# nothing\n\nSYMLINK+=\"first\"\n");
     rig.file("lib/rules.d/README", "not rules\n");
+    rustix::fs::mkfifoat(rustix::fs::CWD, rig.path("lib/rules.d/90-pipe.rules"), 0o600.into()).unwrap();
     let folders = [rig.path("etc/rules.d"), rig.path("lib/rules.d"), rig.path("none")];
     let rules = Rules::read(&folders, Strictness::Refuse).unwrap();
     assert_eq!(rules.table().lines(), 2);
     let names: Vec<_> =
         rules.files().iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["10-b.rules", "20-off.rules", "30-off.rules", "50-a.rules"]);
+    assert_eq!(names, ["10-b.rules", "20-off.rules", "30-off.rules", "50-a.rules", "90-pipe.rules"]);
     assert!(rules.place(Origin { file: 0, line: 3 }).ends_with("lib/rules.d/10-b.rules:3"));
 
     rig.file("etc/rules.d/60-x.rules", "A==\"1\"\nB==\"1\"\n");
