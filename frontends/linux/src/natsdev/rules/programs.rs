@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -52,10 +52,11 @@ pub fn words(line: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
-/// Runs a command line and answers what it wrote to its standard output, if it has ended well.
+/// Runs a command line and answers what it wrote to its standard output, if it has ended well. What it leaves behind in
+/// its process group is killed.
 ///
 /// # Errors
-/// It cannot be started, has failed, or took longer than `time`; then it is killed, with all that it has started.
+/// It cannot be started, has failed, or took longer than `time`; then it is killed, too.
 pub(super) fn run<'e>(
     line: &[u8],
     environment: impl Iterator<Item = (&'e [u8], &'e [u8])>,
@@ -78,17 +79,11 @@ pub(super) fn run<'e>(
     let child = spawn(&mut command)?;
     // Our copy of its end of the pipe.
     drop(command);
-    let deadline = monotonic() + time;
-    let read = drain(&mut File::from(output), deadline);
-    let ended = read.is_ok() && wait_readable(&child.pidfd, deadline).is_ok();
-    if !ended {
-        let _ = kill_process_group(child.pid, Signal::KILL);
-    }
+    let output = drain(&mut File::from(output), &child.pidfd, monotonic() + time);
+    // Before its number can be another's. Of what has ended, nothing changes.
+    let _ = kill_process_group(child.pid, Signal::KILL);
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
-    let output = read?;
-    if !ended {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
+    let output = output?;
     match status.and_then(|status| status.exit_status()) {
         Some(0) => Ok(output),
         Some(code) => Err(io::Error::other(format!("exit code {code}"))),
@@ -101,22 +96,25 @@ fn find(program: &Path) -> PathBuf {
     known.into_iter().find(|path| path.exists()).unwrap_or_else(|| program.to_path_buf())
 }
 
-fn drain(output: &mut File, deadline: Instant) -> io::Result<Vec<u8>> {
+/// What comes until the process ends. What it has started may keep the pipe open: nobody waits for that.
+fn drain(output: &mut File, process: &OwnedFd, deadline: Instant) -> io::Result<Vec<u8>> {
     let (mut all, mut piece, mut cut) = (Vec::new(), [0; 4096], false);
-    loop {
-        match output.read(&mut piece) {
-            Ok(0) => {
-                // Half a line may say something else than the whole.
-                let whole = all.iter().rposition(|byte| *byte == b'\n').filter(|_| cut);
-                all.truncate(whole.unwrap_or(all.len()));
-                return Ok(all);
-            }
+    let (mut open, mut running) = (true, true);
+    while open || running {
+        match if open { output.read(&mut piece) } else { Err(io::ErrorKind::WouldBlock.into()) } {
+            Ok(0) => open = false,
             Ok(len) => {
                 let room = OUTPUT - all.len();
                 cut |= len > room;
                 all.extend_from_slice(piece.get(..len.min(room)).unwrap_or_default());
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_readable(&*output, deadline)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && running => {
+                let mut waiting = [PollFd::new(process, PollFlags::IN), PollFd::new(&*output, PollFlags::IN)];
+                let watched = if open { waiting.as_mut_slice() } else { waiting.split_at_mut(1).0 };
+                wait(watched, deadline)?;
+                running = waiting.first().is_some_and(|process| process.revents().is_empty());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => open = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -124,16 +122,20 @@ fn drain(output: &mut File, deadline: Instant) -> io::Result<Vec<u8>> {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
+    // Half a line may say something else than the whole.
+    let whole = all.iter().rposition(|byte| *byte == b'\n').filter(|_| cut);
+    all.truncate(whole.unwrap_or(all.len()));
+    Ok(all)
 }
 
-fn wait_readable(file: &impl std::os::fd::AsFd, deadline: Instant) -> io::Result<()> {
+fn wait(watched: &mut [PollFd<'_>], deadline: Instant) -> io::Result<()> {
     loop {
         let left = deadline.since(monotonic()).as_micros();
         let timeout = Timespec {
             tv_sec: i64::try_from(left / 1_000_000).unwrap_or(i64::MAX),
             tv_nsec: (left % 1_000_000 * 1000).try_into().unwrap_or(0),
         };
-        match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&timeout)) {
+        match poll(watched, Some(&timeout)) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
             Err(rustix::io::Errno::INTR) => {}
             result => return result.map(|_| ()).map_err(Into::into),
@@ -159,17 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_leaves_behind_is_not_waited_for() {
+        assert_eq!(output("/bin/sh -c 'sleep 100 & echo x'").unwrap(), b"x\n");
+        assert_eq!(output("/bin/sh -c 'exec >&-; sleep 0.1; exit 0'").unwrap(), b"");
+    }
+
+    #[test]
     fn a_program_cannot_write_or_run_for_ever() {
         assert_eq!(output("/bin/sh -c 'head -c 1000000 /dev/zero'").unwrap().len(), OUTPUT);
         let lines = output("/bin/sh -c 'yes ABCDE=12345 | head -n 5000'").unwrap();
         assert!(lines.len() > OUTPUT - 12 && lines.ends_with(b"\nABCDE=12345"));
         let time = Duration::from_millis(100);
-        for line in [
-            "/bin/sleep 100",
-            "/bin/sh -c 'sleep 100 & exit 0'",
-            "/bin/sh -c 'exec >&-; sleep 100'",
-            "/bin/cat /dev/zero",
-        ] {
+        for line in ["/bin/sleep 100", "/bin/sh -c 'exec >&-; sleep 100'", "/bin/cat /dev/zero"] {
             let error = run(line.as_bytes(), std::iter::empty(), time).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{line}");
         }
