@@ -313,3 +313,27 @@ fn killed_in_a_storm_of_plugging_it_makes_good_what_it_missed() {
     let names: Vec<_> = data.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().all(|name| name.starts_with('c')), "{names:?}");
 }
+
+#[test]
+fn who_has_written_to_a_watched_node_is_noticed() {
+    if !inside("who_has_written_to_a_watched_node_is_noticed") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(&world, "KERNEL==\"w\", OPTIONS+=\"watch\"\n");
+    let client = Client::connect();
+    start(&mut world, &rules);
+    for (name, minor) in [("w", "8"), ("other", "9")] {
+        fs::write(world.folder.join("dev").join(name), "").unwrap();
+        world.happen(&node("add", name, minor));
+        client.about("hardware.mem.add", &format!("/devices/virtual/mem/{name}"));
+        fs::write(world.folder.join("dev").join(name), "something").unwrap();
+    }
+    // This kernel takes no notice of who asks it to say something, so that the question stays where it was written.
+    let asked = |name: &str| {
+        let file = world.sysfs.root.join("devices/virtual/mem").join(name).join("uevent");
+        fs::read_to_string(file).unwrap().starts_with("change ")
+    };
+    wait(|| asked("w"), || "a question about the node".to_owned());
+    assert!(!asked("other"));
+}

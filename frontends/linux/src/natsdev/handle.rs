@@ -1,6 +1,8 @@
 //! One event, handled: what the rules want of the device is done, and then users of libudev are told.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lunix_core::device::rules::Outcome;
@@ -14,6 +16,7 @@ use super::monitor::{Group, Monitor};
 use super::rules::Rules;
 use super::rules::evaluate::{self, Event, Writes, evaluate};
 use super::rules::source::Source;
+use super::watch::Watch;
 use crate::config::Mistakes;
 use crate::log::{self, Level};
 use crate::sys::interfaces;
@@ -58,9 +61,9 @@ impl Ground {
         Ok(lines)
     }
 
-    /// Handles a message of the kernel. What goes wrong is logged, and the rest is done.
-    pub(super) fn handle(&self, message: &[u8], memory: &mut [u8]) {
-        let Ok(event) = Uevent::parse(message) else { return };
+    /// Handles a message of the kernel. What goes wrong is logged, and the rest is done. Answers which node is to be watched.
+    pub(super) fn handle(&self, message: &[u8], memory: &mut [u8]) -> Option<Watch> {
+        let event = Uevent::parse(message).ok()?;
         let device = Device::of(&event);
         let complain = |what: &str, error: &dyn std::fmt::Display| {
             let line = format_args!("{}: {what}: {error}", device.devpath.escape_ascii());
@@ -85,7 +88,10 @@ impl Ground {
         let evaluation =
             match evaluate(&rules, &self.root, &device, entry.as_ref(), Writes::Done, memory, tell) {
                 Ok(evaluation) => evaluation,
-                Err(_) => return complain("rules", &"no room for what the kernel says"),
+                Err(_) => {
+                    complain("rules", &"no room for what the kernel says");
+                    return None;
+                }
             };
         let outcome = evaluation.outcome();
         if let Err(error) = rename(&device, outcome) {
@@ -101,6 +107,9 @@ impl Ground {
                 complain("users of libudev", &error);
             }
         }
+        let node = self.root.path("/dev").join(OsStr::from_bytes(device.node()?));
+        let watched = outcome.watch() == Some(true) && device.action != b"remove";
+        watched.then_some(Watch { devpath: device.devpath, node })
     }
 }
 

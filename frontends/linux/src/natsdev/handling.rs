@@ -6,9 +6,13 @@ use std::io;
 use std::path::PathBuf;
 
 use lunix_core::device::queue::{Pushed, Queue, QueueError, Slot};
+use lunix_uevent::Uevent;
 
+use super::NAME;
 use super::handle::Ground;
+use super::watch::Watches;
 use super::workers::Workers;
+use crate::log::{self, Level};
 
 /// Events that wait or are being handled; more wait in the socket.
 const EVENTS: usize = 1024;
@@ -22,6 +26,7 @@ const ASK: usize = 32;
 pub(super) struct Handling {
     queue: Queue<'static>,
     workers: Workers,
+    pub(super) watches: Watches,
     /// Devices of which the kernel is to say `add` again.
     asks: VecDeque<Vec<u8>>,
     /// A file that is there as long as there are events (`udevadm settle` waits for its end).
@@ -41,6 +46,7 @@ impl Handling {
         Ok(Self {
             queue: Queue::new(vec![Slot::EMPTY; EVENTS].leak(), vec![0; BYTES].leak()),
             workers: Workers::new(ground)?,
+            watches: Watches::new()?,
             asks: VecDeque::new(),
             flag,
             flagged: false,
@@ -71,7 +77,12 @@ impl Handling {
         while self.workers.has_room()
             && let Some(event) = self.queue.begin()
         {
-            self.workers.handle(event, self.queue.message(event));
+            let message = self.queue.message(event);
+            // What its own programs write to a node is no news.
+            if let Ok(event) = Uevent::parse(message) {
+                self.watches.end(event.devpath());
+            }
+            self.workers.handle(event, message);
         }
         let busy = !self.is_settled();
         if busy != self.flagged {
@@ -83,7 +94,12 @@ impl Handling {
 
     /// The message of an event that is handled.
     pub(super) fn next_done(&mut self) -> Option<Vec<u8>> {
-        let event = self.workers.done()?;
+        let (event, watch) = self.workers.done()?;
+        if let Some(watch) = watch
+            && let Err(error) = self.watches.begin(watch.clone())
+        {
+            log::line(Level::Warn, NAME, format_args!("watching {}: {error}", watch.node.display()));
+        }
         let message = self.queue.message(event).to_vec();
         self.queue.done(event);
         Some(message)

@@ -11,6 +11,7 @@
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
 //! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
+//! | `watch` | notices who writes to a node |
 //! | `sweep` | removes what is left of devices that went unseen |
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
@@ -31,6 +32,7 @@ mod settings;
 mod sweep;
 mod sysfs;
 mod voice;
+mod watch;
 mod workers;
 
 use std::io;
@@ -115,6 +117,7 @@ enum Token {
     Kernel,
     Signals,
     Workers,
+    Watches,
     Control,
     Visitor(u8),
     Child(u8),
@@ -198,6 +201,7 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
     match &daemon.handling {
         Some(handling) => {
             reactor.add(handling.workers(), Token::Workers, Ready::READ)?;
+            reactor.add(&handling.watches, Token::Watches, Ready::READ)?;
             let path = handling.workers().ground().root().path("/run/udev/control");
             match Control::open(&path) {
                 Ok(control) => {
@@ -470,6 +474,15 @@ impl App for Daemon {
                         self.hotplug.handled(reactor.now(), &message);
                     }
                 }
+            }
+            Token::Watches => {
+                if let Some(handling) = &mut self.handling {
+                    for devpath in handling.watches.written() {
+                        // It may have gone meanwhile.
+                        let _ = self.hotplug.sysfs.say(&devpath, "change", &self.hotplug.uuid);
+                    }
+                }
+                reactor.read_blocked(key);
             }
             Token::Control => self.visited(reactor),
             Token::Visitor(index) => self.serve(reactor, key, index),

@@ -132,8 +132,13 @@ impl Sysfs {
 
     /// Asks the kernel to say `add` of a device again, marked with `uuid`.
     pub(super) fn trigger(&self, devpath: &[u8], uuid: &str) -> io::Result<()> {
+        self.say(devpath, "add", uuid)
+    }
+
+    /// The same for any action.
+    pub(super) fn say(&self, devpath: &[u8], action: &str, uuid: &str) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).open(self.folder(devpath).join("uevent"))?;
-        file.write_all(format!("add {uuid}").as_bytes())
+        file.write_all(format!("{action} {uuid}").as_bytes())
     }
 
     /// What the kernel would say if it said `add` of a device: without a number, for it does not.

@@ -12,6 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::handle::Ground;
 use super::rules::evaluate;
+use super::watch::Watch;
 use crate::sys::thread;
 
 /// Threads at the same time: programs of rules wait more than they compute.
@@ -39,7 +40,7 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Work {
     jobs: VecDeque<(EventId, Vec<u8>)>,
-    done: VecDeque<EventId>,
+    done: VecDeque<(EventId, Option<Watch>)>,
     threads: usize,
     /// Of them, those that wait for a job.
     idle: usize,
@@ -69,8 +70,8 @@ impl Desk {
         // Pages that are never written to take no memory.
         let mut memory = vec![0; evaluate::MEMORY];
         while let Some((event, message)) = self.next() {
-            self.ground.handle(&message, &mut memory);
-            self.work().done.push_back(event);
+            let watch = self.ground.handle(&message, &mut memory);
+            self.work().done.push_back((event, watch));
             // It can only fail if it is read not even once in 2^64 times.
             let _ = rustix::io::write(&self.done, &1_u64.to_ne_bytes());
         }
@@ -116,13 +117,13 @@ impl Workers {
 
     fn handle_here(&self) {
         let Some((event, message)) = self.desk.work().jobs.pop_front() else { return };
-        self.desk.ground.handle(&message, &mut vec![0; evaluate::MEMORY]);
-        self.desk.work().done.push_back(event);
+        let watch = self.desk.ground.handle(&message, &mut vec![0; evaluate::MEMORY]);
+        self.desk.work().done.push_back((event, watch));
         let _ = rustix::io::write(&self.desk.done, &1_u64.to_ne_bytes());
     }
 
-    /// The next event that is handled, after the descriptor was readable; `None` when there is none now.
-    pub(super) fn done(&self) -> Option<EventId> {
+    /// The next event that is handled, and the node to be watched, after the descriptor was readable; `None` when there is none now.
+    pub(super) fn done(&self) -> Option<(EventId, Option<Watch>)> {
         self.desk.work().done.pop_front()
     }
 
