@@ -376,7 +376,7 @@ impl Author {
         if pattern == "%" {
             pattern = String::from(self.random.of(self.house.roots));
         }
-        if pattern == ">" {
+        if !self.house.credentials.is_empty() && pattern != "far.%" {
             // Refused credentials are an event in nats-server's accounts, and would be counted by UNSUB.
             pattern = String::from("%");
         }
