@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use lunix_core::device::partition::{self, Disk, Wanted};
 use lunix_core::device::table::{Applied, Identity, Slot as TableSlot};
 use lunix_core::device::usb::{
     Action, Attribute, Config, Contents, DeviceId, Fact, Input, ProbeId, Slot, Tracker, UsbError,
@@ -16,20 +17,45 @@ use lunix_uevent::{Builder, Uevent};
 /// A volume of these bytes; the first one says at which piece reading begins to fail.
 pub fn volume_probe(data: &[u8]) {
     let (fails, image) = data.split_first().map_or((255, data), |(first, rest)| (*first, rest));
-    let mut probe = Probe::new();
-    let mut pieces = 0;
-    while let Some((offset, len)) = probe.wanted() {
-        assert!((1..=MAX_PIECE).contains(&len));
-        pieces += 1;
-        assert!(pieces <= MAX_PIECES);
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(image.len());
-        let to = from.saturating_add(len).min(image.len());
-        probe.feed(if pieces > u16::from(fails) { &[] } else { &image[from..to] });
+    for mut probe in [Probe::new(), Probe::of_size(image.len() as u64)] {
+        let mut pieces = 0;
+        while let Some((offset, len)) = probe.wanted() {
+            assert!((1..=MAX_PIECE).contains(&len));
+            pieces += 1;
+            assert!(pieces <= MAX_PIECES);
+            probe.feed(if pieces > u16::from(fails) { &[] } else { piece(image, offset, len) });
+        }
+        if let Some(volume) = probe.volume() {
+            assert!(!volume.fstype.is_empty());
+            assert!(volume.uuid.as_bytes().iter().all(u8::is_ascii));
+        }
     }
-    if let Some(volume) = probe.volume() {
-        assert!(!volume.fstype.is_empty());
-        assert!(volume.uuid.as_bytes().iter().all(u8::is_ascii));
+}
+
+/// A disk of these bytes; the first says how large its sectors are, the next two where the partition is that is wanted.
+pub fn partition_table(data: &[u8]) {
+    let Some(([sector, start, size], image)) = data.split_first_chunk() else { return };
+    let wanted = Wanted { offset: u64::from(*start) * 512, size: u64::from(*size) * 512 };
+    let disk = Disk { size: image.len() as u64, sector: 512 << (sector % 5) };
+    for wanted in [None, Some(wanted)] {
+        let mut probe = partition::Probe::new(disk, wanted);
+        let mut pieces = 0;
+        while let Some((offset, len)) = probe.wanted() {
+            assert!((1..=partition::MAX_PIECE).contains(&len));
+            pieces += 1;
+            assert!(pieces <= partition::MAX_PIECES);
+            probe.feed(piece(image, offset, len));
+        }
+        if let Some(entry) = probe.entry() {
+            assert_eq!(wanted.map(|wanted| wanted.offset / 512), Some(entry.offset));
+            assert_eq!(probe.table().map(|table| table.scheme), Some(entry.scheme));
+        }
     }
+}
+
+fn piece(image: &[u8], offset: u64, len: usize) -> &[u8] {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(image.len());
+    &image[from..from.saturating_add(len).min(image.len())]
 }
 
 const PATHS: [&str; 6] = [

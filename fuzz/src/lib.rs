@@ -38,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("modalias_match", uevent::modalias_match),
     ("device_events", device::device_events),
     ("device_queue", queue::device_queue),
+    ("partition_table", device::partition_table),
     ("volume_probe", device::volume_probe),
     ("nats_client_stream", nats::client_stream),
     ("nats_leaf_stream", nats::leaf_stream),

@@ -14,12 +14,15 @@
 //! be handled while others still are.
 //!
 //! [`loss::Loss`] decides when events were lost; then the table is compared with a fresh scan of /sys, and what
-//! differs is said. [`volume::Probe`] reads what file system a volume holds.
+//! differs is said. [`volume::Probe`] reads what file system a volume holds,
+//! [`partition::Probe`] what stands in tables of partitions.
 //!
 //! Nothing here opens a file or a socket: the driver scans, reads and sends.
 
+mod crc32;
 pub mod json;
 pub mod loss;
+pub mod partition;
 pub mod queue;
 pub mod rules;
 pub mod subject;

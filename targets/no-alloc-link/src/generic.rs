@@ -56,9 +56,9 @@ pub(crate) fn references() {
     one(var as *const ());
     one(property as *const ());
     // Seen under another name than the one they are written for.
-    // = lunix_core::device::volume::text::Text::as_bytes
+    // = lunix_core::device::volume::Text::as_bytes
     one(Label::as_bytes as *const ());
-    // = lunix_core::device::volume::text::Text::is_empty
+    // = lunix_core::device::volume::Text::is_empty
     one(Label::is_empty as *const ());
     // Made by macros.
     // = lunix_proto::nats::fields!::write

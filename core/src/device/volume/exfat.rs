@@ -1,7 +1,7 @@
 //! exFAT (Microsoft, "exFAT file system specification"): a boot sector, and the label as an entry of the root
 //! directory, which is a chain of clusters.
 
-use super::{Label, MAX_PIECE, Outcome, Step, Uuid, Volume, le16, le32};
+use super::{Kind, Label, MAX_PIECE, Outcome, Step, Uuid, Version, Volume, le16, le32};
 
 /// The root directory, on the way through it.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,12 @@ pub(super) fn boot_sector(sector: &[u8]) -> Option<(Volume, Directory)> {
         clusters: le32(sector, 92)?,
         cluster_size: 1 << cluster_shift,
     };
-    let volume = Volume { uuid: Uuid::serial32(le32(sector, 100)?), ..Volume::new("exfat") };
+    let mut version = Version::EMPTY;
+    version.push_decimal(u32::from(*sector.get(105)?));
+    version.push(b'.');
+    version.push_decimal(u32::from(*sector.get(104)?));
+    let uuid = Uuid::serial32(le32(sector, 100)?);
+    let volume = Volume { uuid, version, ..Volume::new(Kind::filesystem("exfat")) };
     Some((volume, geometry.directory(le32(sector, 96)?)?))
 }
 

@@ -1,6 +1,6 @@
 //! ext2, ext3, ext4: one superblock, 1024 bytes from the start (`fs/ext4/ext4.h`, `struct ext4_super_block`).
 
-use super::{Label, Uuid, Volume, le16, le32};
+use super::{Kind, Label, Usage, Uuid, Version, Volume, le16, le32};
 
 const MAGIC: u16 = 0xef53;
 
@@ -29,5 +29,11 @@ pub(super) fn superblock(block: &[u8]) -> Option<Volume> {
         "ext4"
     };
     let uuid = Uuid::dce(block.get(104..120));
-    Some(Volume { fstype, label: Label::trimmed(block.get(120..136)?), uuid })
+    let usage = if fstype == "jbd" { Usage::Other } else { Usage::Filesystem };
+    let mut version = Version::EMPTY;
+    version.push_decimal(le32(block, 76)?);
+    version.push(b'.');
+    version.push_decimal(u32::from(le16(block, 62)?));
+    let label = Label::trimmed(block.get(120..136)?);
+    Some(Volume { label, uuid, version, ..Volume::new(Kind::new(fstype, usage)) })
 }

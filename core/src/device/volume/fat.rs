@@ -2,7 +2,7 @@
 //!
 //! The label is the volume entry of the root directory; where there is none, the boot sector's.
 
-use super::{Label, MAX_PIECE, Outcome, Step, Uuid, Volume, le16, le32};
+use super::{Kind, Label, MAX_PIECE, Outcome, Step, Uuid, Version, Volume, le16, le32};
 
 /// A root directory, on the way through it.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,12 @@ pub(super) fn boot_sector(sector: &[u8]) -> Option<(Volume, Directory)> {
     }
 
     let extended = if long { 64 } else { 36 };
-    let mut volume = Volume::new("vfat");
+    let mut volume = Volume::new(Kind::filesystem("vfat"));
+    volume.version = Version::of(match entry_bits {
+        12 => "FAT12",
+        16 => "FAT16",
+        _ => "FAT32",
+    });
     // 0x29: serial number and label follow; 0x28: the serial number alone.
     let signature = *sector.get(extended + 2)?;
     if matches!(signature, 0x28 | 0x29) {

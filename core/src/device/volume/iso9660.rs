@@ -1,6 +1,7 @@
-//! ISO 9660 (ECMA-119) and its Joliet extension: volume descriptors of 2048 bytes, from byte 32768 on.
+//! ISO 9660 (ECMA-119) and its Joliet extension: volume descriptors of 2048 bytes, from byte 32768 on. Among them stands
+//! also that there is a UDF (ECMA-167, part 2).
 
-use super::{Label, Outcome, Step, Uuid, Volume};
+use super::{Kind, Label, Outcome, Step, Uuid, Version, Volume, udf};
 
 /// The descriptors, on the way through them.
 #[derive(Clone, Copy, Debug)]
@@ -21,10 +22,25 @@ impl Descriptors {
     }
 
     pub(super) fn feed(&self, piece: &[u8], found: &mut Option<Volume>) -> Outcome {
-        let [kind, b'C', b'D', b'0', b'0', b'1', ..] = piece else { return Outcome::Other };
+        let next = match self.number.saturating_add(1) {
+            number if number < MAX_DESCRIPTORS => Outcome::Next(Step::Iso(Self { number })),
+            _ => Outcome::Other,
+        };
+        let kind = match piece {
+            [kind, b'C', b'D', b'0', b'0', b'1', ..] => kind,
+            [_, b'N', b'S', b'R', b'0', b'2' | b'3', ..] => {
+                return Outcome::Next(Step::Udf(udf::Descriptors::FIRST));
+            }
+            [_, b'B', b'E', b'A', ..] | [_, b'C', b'D', b'W', ..] | [_, b'B', b'O', b'O', b'T', ..] => {
+                return next;
+            }
+            // Where blocks have 4096 bytes, every other place is empty.
+            [0, 0, 0, 0, 0, 0, 0, ..] if self.number > 0 => return next,
+            _ => return Outcome::Other,
+        };
         match kind {
             1 => {
-                let volume = found.get_or_insert(Volume::new("iso9660"));
+                let volume = found.get_or_insert(Volume::new(Kind::filesystem("iso9660")));
                 volume.label = Label::trimmed(piece.get(40..72).unwrap_or_default());
                 // Modification (830), else creation (813).
                 volume.uuid =
@@ -35,6 +51,9 @@ impl Descriptors {
                 let joliet = Label::from_utf16(
                     units.filter_map(|unit| unit.first_chunk().copied()).map(u16::from_be_bytes),
                 );
+                if let Some(volume) = found {
+                    volume.version = Version::of("Joliet Extension");
+                }
                 if let Some(volume) = found
                     && !joliet.is_empty()
                     && !longer_of_the_same(volume.label.as_bytes(), joliet.as_bytes())
@@ -42,13 +61,9 @@ impl Descriptors {
                     volume.label = joliet;
                 }
             }
-            255 => return Outcome::Other,
             _ => {}
         }
-        match self.number.saturating_add(1) {
-            number if number < MAX_DESCRIPTORS => Outcome::Next(Step::Iso(Self { number })),
-            _ => Outcome::Other,
-        }
+        next
     }
 }
 

@@ -1,6 +1,6 @@
 //! NTFS: a boot sector, and the label as an attribute of the file `$Volume`, record 3 of the master file table.
 
-use super::{Label, MAX_PIECE, Outcome, Uuid, Volume, le16, le32, le64};
+use super::{Kind, Label, MAX_PIECE, Outcome, Uuid, Volume, le16, le32, le64};
 
 /// Where the record of `$Volume` is.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub(super) fn boot_sector(sector: &[u8]) -> Option<(Volume, VolumeRecord)> {
     let table = le64(sector, 48)?.checked_mul(cluster)?;
     let len = usize::try_from(record).ok().filter(|len| (256..=MAX_PIECE).contains(len))?;
     let offset = table.checked_add(record * VOLUME)?;
-    let volume = Volume { uuid: Uuid::serial64(le64(sector, 72)?), ..Volume::new("ntfs") };
+    let volume = Volume { uuid: Uuid::serial64(le64(sector, 72)?), ..Volume::new(Kind::filesystem("ntfs")) };
     Some((volume, VolumeRecord { offset, len }))
 }
 

@@ -4,7 +4,10 @@
 pub type Label = Text<96>;
 
 /// The UUID or serial number of a volume, as blkid prints it.
-pub type Uuid = Text<36>;
+pub type Uuid = Text<38>;
+
+/// The version of a file system's format.
+pub type Version = Text<24>;
 
 /// At most `N` bytes of text.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,7 @@ impl<const N: usize> Text<N> {
     }
 
     /// As blkid takes labels: up to the first NUL, without white space at the end. What is too long is cut.
-    pub(super) fn trimmed(bytes: &[u8]) -> Self {
+    pub(in crate::device) fn trimmed(bytes: &[u8]) -> Self {
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         let mut text = Self::EMPTY;
         for byte in bytes.get(..end).unwrap_or_default().trim_ascii_end() {
@@ -38,7 +41,7 @@ impl<const N: usize> Text<N> {
     }
 
     /// From UTF-16 code units up to the first zero, without white space at the end.
-    pub(super) fn from_utf16(units: impl Iterator<Item = u16>) -> Self {
+    pub(in crate::device) fn from_utf16(units: impl Iterator<Item = u16>) -> Self {
         let mut text = Self::EMPTY;
         for unit in char::decode_utf16(units.take_while(|unit| *unit != 0)) {
             let mut utf8 = [0; 4];
@@ -52,14 +55,36 @@ impl<const N: usize> Text<N> {
         text
     }
 
-    pub(super) fn push(&mut self, byte: u8) {
+    pub(in crate::device) fn push(&mut self, byte: u8) {
         if let Some(place) = self.bytes.get_mut(usize::from(self.len)) {
             *place = byte;
             self.len = self.len.saturating_add(1);
         }
     }
 
-    fn push_hex(&mut self, byte: u8, digits: &[u8; 16]) {
+    /// A text of ours, as far as it fits.
+    pub(in crate::device) fn of(text: &str) -> Self {
+        let mut new = Self::EMPTY;
+        text.bytes().for_each(|byte| new.push(byte));
+        new
+    }
+
+    pub(in crate::device) fn push_decimal(&mut self, number: u32) {
+        let mut divisor = 1_000_000_000;
+        while divisor > 0 {
+            if number >= divisor || divisor == 1 {
+                self.push(b'0' + u8::try_from(number / divisor % 10).unwrap_or(0));
+            }
+            divisor /= 10;
+        }
+    }
+
+    /// Two digits.
+    pub(in crate::device) fn push_hex(&mut self, byte: u8) {
+        self.push_digits(byte, b"0123456789abcdef");
+    }
+
+    fn push_digits(&mut self, byte: u8, digits: &[u8; 16]) {
         for nibble in [byte >> 4, byte & 15] {
             self.push(digits.get(usize::from(nibble)).copied().unwrap_or(b'?'));
         }
@@ -68,44 +93,44 @@ impl<const N: usize> Text<N> {
 
 impl Uuid {
     /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`; empty if all is zero.
-    pub(super) fn dce(bytes: Option<&[u8]>) -> Self {
+    pub(in crate::device) fn dce(bytes: Option<&[u8]>) -> Self {
         let mut text = Self::EMPTY;
         let Some(bytes) = bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0)) else { return text };
         for (index, byte) in bytes.iter().enumerate().take(16) {
             if matches!(index, 4 | 6 | 8 | 10) {
                 text.push(b'-');
             }
-            text.push_hex(*byte, b"0123456789abcdef");
+            text.push_hex(*byte);
         }
         text
     }
 
     /// A UUID that stands there as text.
-    pub(super) fn plain(bytes: &[u8]) -> Self {
+    pub(in crate::device) fn plain(bytes: &[u8]) -> Self {
         let text = Self::trimmed(bytes);
         let valid = text.as_bytes().iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
         if valid { text } else { Self::EMPTY }
     }
 
     /// `XXXX-XXXX`, from a little-endian serial number; empty if it is zero.
-    pub(super) fn serial32(serial: u32) -> Self {
+    pub(in crate::device) fn serial32(serial: u32) -> Self {
         let mut text = Self::EMPTY;
         if serial != 0 {
             for (index, byte) in serial.to_be_bytes().into_iter().enumerate() {
                 if index == 2 {
                     text.push(b'-');
                 }
-                text.push_hex(byte, b"0123456789ABCDEF");
+                text.push_digits(byte, b"0123456789ABCDEF");
             }
         }
         text
     }
 
     /// `XXXXXXXXXXXXXXXX`; empty if it is zero.
-    pub(super) fn serial64(serial: u64) -> Self {
+    pub(in crate::device) fn serial64(serial: u64) -> Self {
         let mut text = Self::EMPTY;
         if serial != 0 {
-            serial.to_be_bytes().into_iter().for_each(|byte| text.push_hex(byte, b"0123456789ABCDEF"));
+            serial.to_be_bytes().into_iter().for_each(|byte| text.push_digits(byte, b"0123456789ABCDEF"));
         }
         text
     }
