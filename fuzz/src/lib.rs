@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod broker;
+pub mod builtins;
 pub mod config;
 pub mod device;
 pub mod json;
@@ -38,6 +39,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("modalias_match", uevent::modalias_match),
     ("device_events", device::device_events),
     ("device_queue", queue::device_queue),
+    ("input_bits", builtins::input_bits),
+    ("usb_interfaces", builtins::usb_interfaces),
     ("partition_table", device::partition_table),
     ("volume_probe", device::volume_probe),
     ("nats_client_stream", nats::client_stream),

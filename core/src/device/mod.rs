@@ -15,11 +15,14 @@
 //!
 //! [`loss::Loss`] decides when events were lost; then the table is compared with a fresh scan of /sys, and what
 //! differs is said. [`volume::Probe`] reads what file system a volume holds,
-//! [`partition::Probe`] what stands in tables of partitions.
+//! [`partition::Probe`] what stands in tables of partitions;
+//! [`input`] tells keyboards from mice.
 //!
 //! Nothing here opens a file or a socket: the driver scans, reads and sends.
 
 mod crc32;
+pub mod encode;
+pub mod input;
 pub mod json;
 pub mod loss;
 pub mod partition;

@@ -44,9 +44,9 @@ mod format;
 mod ledger;
 mod matches;
 mod outcome;
-mod pattern;
+pub(super) mod pattern;
 mod question;
-mod sanitize;
+pub(super) mod sanitize;
 mod table;
 
 use lunix_proto::Full;

@@ -1,14 +1,14 @@
 //! Patterns as fnmatch(3) has them, without flags: `*` and `?` also stand for a slash and for a leading dot.
 
 /// Whether `pattern` is more than itself.
-pub(super) fn is_glob(pattern: &[u8]) -> bool {
+pub(in crate::device) fn is_glob(pattern: &[u8]) -> bool {
     pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
 /// Whether `pattern` matches all of `text`. Takes at most as many steps as both lengths multiplied.
 ///
 /// A bracket without an end is just a bracket; a backslash takes the next byte as it is.
-pub(super) fn fits(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
+pub(in crate::device) fn fits(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     // What follows the last star, and the text that the star has not taken yet.
     let mut star: Option<(&[u8], &[u8])> = None;

@@ -1,7 +1,7 @@
 //! What of untrusted texts may stand in names.
 
 /// Bytes that a result of a program and an attribute may have besides those of names.
-pub(super) const OF_INPUT: &[u8] = b"/ $%?,";
+pub(in crate::device) const OF_INPUT: &[u8] = b"/ $%?,";
 
 /// C's white space.
 pub(super) const fn is_space(byte: u8) -> bool {
@@ -20,7 +20,7 @@ pub(super) fn trim_end(mut text: &[u8]) -> &[u8] {
 
 /// Replaces by `_` what is neither a letter, digit or one of `#+-.:=@_`, nor in `allowed`, nor valid UTF-8, nor a
 /// `\x` of an encoded name. If a space is allowed, all white space becomes one.
-pub(super) fn replace(text: &mut [u8], allowed: &[u8]) {
+pub(in crate::device) fn replace(text: &mut [u8], allowed: &[u8]) {
     let mut at = 0;
     while let Some(rest) = text.get_mut(at..)
         && let Some(first) = rest.first().copied()
@@ -48,7 +48,7 @@ pub(super) fn replace_in_interface(text: &mut [u8]) {
 }
 
 /// Makes one `_` of each run of white space, and nothing of those at the ends; answers the new length.
-pub(super) fn squeeze(text: &mut [u8]) -> usize {
+pub(in crate::device) fn squeeze(text: &mut [u8]) -> usize {
     let (mut len, mut gap) = (0, false);
     for at in 0..text.len() {
         let Some(byte) = text.get(at).copied() else { break };
@@ -68,7 +68,7 @@ pub(super) fn squeeze(text: &mut [u8]) -> usize {
 }
 
 /// How many bytes the character has with which `text` begins; 0 if that is not valid.
-fn scalar(text: &[u8]) -> usize {
+pub(in crate::device) fn scalar(text: &[u8]) -> usize {
     let len = match text.first() {
         Some(0..=0x7f) => 1,
         Some(0xc2..=0xdf) => 2,

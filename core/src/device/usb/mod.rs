@@ -24,6 +24,7 @@
 //!   hubs are devices as any other.
 
 mod facts;
+mod interfaces;
 mod slot;
 
 use lunix_proto::Full;
@@ -31,6 +32,7 @@ use lunix_uevent::{Action as Kernel, Uevent};
 
 pub use facts::{Attribute, Contents, Fact};
 use facts::{Facts, Readiness};
+pub use interfaces::{MAX_INTERFACES, interface_type, interfaces, scsi_type, storage_type};
 use slot::Phase;
 pub use slot::Slot;
 

@@ -1,0 +1,68 @@
+//! Texts of devices as values of properties: safe in names, or encoded so that nothing is lost.
+
+use super::rules::sanitize;
+
+/// Makes a text safe for names, in place, and answers its new length: no white space at the ends, one `_` for any other
+/// run of it, and `_` for what is neither a letter, a digit, one of `#+-.:=@_`, nor valid UTF-8.
+///
+/// ```
+/// let mut text = *b"  My disk; $5 ";
+/// let len = lunix_core::device::encode::safe(&mut text);
+/// assert_eq!(&text[..len], b"My_disk___5");
+/// ```
+pub fn safe(text: &mut [u8]) -> usize {
+    with(text, b"")
+}
+
+/// Like [`safe`], but `/ $%?,` stay, as they do in labels.
+///
+/// ```
+/// let mut text = *b" a  b/c$ ";
+/// let len = lunix_core::device::encode::safe_label(&mut text);
+/// assert_eq!(&text[..len], b"a_b/c$");
+/// ```
+pub fn safe_label(text: &mut [u8]) -> usize {
+    with(text, sanitize::OF_INPUT)
+}
+
+fn with(text: &mut [u8], allowed: &[u8]) -> usize {
+    let len = sanitize::squeeze(text);
+    if let Some(text) = text.get_mut(..len) {
+        sanitize::replace(text, allowed);
+    }
+    len
+}
+
+/// A text with `\x20` for what is neither a letter, a digit, one of `#+-.:=@_`, nor valid UTF-8.
+///
+/// ```
+/// use lunix_core::device::encode::encoded;
+/// assert!(encoded(b"a /\xc3\xa9\xff").eq(*b"a\\x20\\x2f\xc3\xa9\\xff"));
+/// ```
+pub fn encoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    // What of the last character is not told yet.
+    let mut waiting: ([u8; 4], usize, usize) = ([0; 4], 0, 0);
+    core::iter::from_fn(move || {
+        if waiting.1 == waiting.2 {
+            let (first, after) = rest.split_first()?;
+            let len = sanitize::scalar(rest);
+            waiting = (*b"\\x00", 0, 4);
+            if len > 1 || first.is_ascii_alphanumeric() || b"#+-.:=@_".contains(first) {
+                waiting.2 = len;
+                for (place, byte) in waiting.0.iter_mut().zip(rest.iter().take(len)) {
+                    *place = *byte;
+                }
+                rest = rest.get(len..).unwrap_or_default();
+            } else {
+                let digit =
+                    |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0');
+                waiting.0 = [b'\\', b'x', digit(first >> 4), digit(first & 15)];
+                rest = after;
+            }
+        }
+        let byte = waiting.0.get(waiting.1).copied();
+        waiting.1 += 1;
+        byte
+    })
+}
