@@ -1,6 +1,8 @@
 //! What the built-ins of udev's rules read: capabilities, descriptors, tables of hardware.
 
 use lunix_core::device::encode;
+use lunix_core::device::hwdb::Hwdb;
+use lunix_core::device::hwdb::text::{Line, Reader};
 use lunix_core::device::input::{Bits, Capabilities, Kinds};
 use lunix_core::device::usb::{MAX_INTERFACES, interfaces};
 
@@ -32,4 +34,37 @@ pub fn usb_interfaces(data: &[u8]) {
     let encoded: Vec<u8> = encode::encoded(data).collect();
     assert!(std::str::from_utf8(&encoded).is_ok());
     assert!(encoded.len() <= 4 * data.len());
+}
+
+/// The first byte says how long the name is that is looked up; then the name, then the table.
+pub fn hwdb_table(data: &[u8]) {
+    let Some((len, rest)) = data.split_first() else { return };
+    let Some((name, table)) = rest.split_at_checked(usize::from(*len)) else { return };
+    let Ok(hwdb) = Hwdb::open(table) else { return };
+    assert!(hwdb.len() < table.len());
+    let matches = hwdb.lookup(name);
+    for (key, value) in matches.properties().take(1000) {
+        assert!(key.len() <= table.len() && value.len() <= table.len());
+    }
+}
+
+/// Text, line by line: properties come after patterns, and nothing is made up.
+pub fn hwdb_text(data: &[u8]) {
+    let mut reader = Reader::new();
+    let mut patterns = 0;
+    for line in data.split(|byte| *byte == b'\n') {
+        match reader.line(line) {
+            Ok(Line::Pattern { first, text }) => {
+                assert!(!text.is_empty() && line.starts_with(text));
+                patterns = if first { 1 } else { patterns + 1 };
+            }
+            Ok(Line::Property { name, value }) => {
+                assert!(patterns > 0 && !name.is_empty());
+                assert!(line.len() > name.len() + value.len());
+            }
+            Ok(Line::Nothing) => {}
+            Err(mistake) => assert!(mistake.column >= 1 && mistake.column <= line.len() + 1),
+        }
+    }
+    let _ = reader.end();
 }

@@ -39,6 +39,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("modalias_match", uevent::modalias_match),
     ("device_events", device::device_events),
     ("device_queue", queue::device_queue),
+    ("hwdb_table", builtins::hwdb_table),
+    ("hwdb_text", builtins::hwdb_text),
     ("input_bits", builtins::input_bits),
     ("usb_interfaces", builtins::usb_interfaces),
     ("partition_table", device::partition_table),

@@ -22,6 +22,7 @@
 
 mod crc32;
 pub mod encode;
+pub mod hwdb;
 pub mod input;
 pub mod json;
 pub mod loss;
