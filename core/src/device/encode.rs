@@ -11,24 +11,32 @@ use super::rules::sanitize;
 /// assert_eq!(&text[..len], b"My_disk___5");
 /// ```
 pub fn safe(text: &mut [u8]) -> usize {
-    with(text, b"")
-}
-
-/// Like [`safe`], but `/ $%?,` stay, as they do in labels.
-///
-/// ```
-/// let mut text = *b" a  b/c$ ";
-/// let len = lunix_core::device::encode::safe_label(&mut text);
-/// assert_eq!(&text[..len], b"a_b/c$");
-/// ```
-pub fn safe_label(text: &mut [u8]) -> usize {
-    with(text, sanitize::OF_INPUT)
-}
-
-fn with(text: &mut [u8], allowed: &[u8]) -> usize {
     let len = sanitize::squeeze(text);
     if let Some(text) = text.get_mut(..len) {
-        sanitize::replace(text, allowed);
+        sanitize::replace(text, b"");
+    }
+    len
+}
+
+/// Makes a label safe, in place, and answers its new length: no white space at the ends, one `_` for any other run of it,
+/// and `_` for what cannot be printed or is no valid UTF-8.
+///
+/// ```
+/// let mut text = *b" a  b/c; \x1b\xff";
+/// let len = lunix_core::device::encode::safe_label(&mut text);
+/// assert_eq!(&text[..len], b"a_b/c;___");
+/// ```
+pub fn safe_label(text: &mut [u8]) -> usize {
+    let len = sanitize::squeeze(text);
+    let mut at = 0;
+    while let Some(rest) = text.get_mut(at..len)
+        && let Some(first) = rest.first().copied()
+    {
+        let scalar = sanitize::scalar(rest).max(1);
+        if let Some(first) = rest.first_mut().filter(|_| scalar == 1 && !first.is_ascii_graphic()) {
+            *first = b'_';
+        }
+        at += scalar;
     }
     len
 }

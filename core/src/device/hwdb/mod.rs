@@ -109,6 +109,16 @@ pub fn plain(pattern: &[u8]) -> usize {
     pattern.iter().position(|byte| is_glob(&[*byte])).unwrap_or(pattern.len())
 }
 
+/// Whether all of `name` fits a pattern with `*`, `?`, `[…]` and `\`.
+///
+/// ```
+/// use lunix_core::device::hwdb::glob;
+/// assert!(glob(b"pci:v0000[0-9]*", b"pci:v00008086d1") && !glob(b"pci:", b"pci:v"));
+/// ```
+pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    fits(pattern, name, false)
+}
+
 /// Why bytes are no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HwdbError {

@@ -1,7 +1,7 @@
 //! What of untrusted texts may stand in names.
 
 /// Bytes that a result of a program and an attribute may have besides those of names.
-pub(in crate::device) const OF_INPUT: &[u8] = b"/ $%?,";
+pub(super) const OF_INPUT: &[u8] = b"/ $%?,";
 
 /// C's white space.
 pub(super) const fn is_space(byte: u8) -> bool {
