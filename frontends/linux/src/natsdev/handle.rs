@@ -98,7 +98,7 @@ impl Ground {
             complain("name", &error);
         }
         effects.apply(&device, entry.as_ref(), outcome, |what, error| complain(what, &error));
-        evaluate::run_all(outcome, tell);
+        evaluate::run_all(&self.root, &device, outcome, tell);
         if let Some(monitor) = &self.monitor {
             let told = monitor
                 .say(Group::Libudev, &libudev(&event, outcome))

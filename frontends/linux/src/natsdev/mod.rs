@@ -7,6 +7,7 @@
 //! | `sysfs` | reads /sys |
 //! | `probe` | has volumes read by short-lived children |
 //! | `voice` | makes the messages |
+//! | `builtins`, `hwdb` | finds what rules ask built-ins for |
 //! | `device`, `database` | what /sys says of a device, and what is remembered of it |
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
@@ -16,6 +17,7 @@
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
 
+mod builtins;
 mod control;
 mod database;
 mod device;
@@ -23,6 +25,7 @@ mod effects;
 mod handle;
 mod handling;
 mod hotplug;
+pub mod hwdb;
 mod links;
 mod monitor;
 mod probe;
@@ -35,7 +38,9 @@ mod voice;
 mod watch;
 mod workers;
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -65,10 +70,13 @@ const NAME: &str = "natsdev";
 /// Runs `natsdev`.
 pub fn run(matches: &Matches) -> ExitCode {
     if let Some(node) = matches.path("probe-volume") {
-        return probe::run(node);
+        return probe::run(node, matches.has("udev"));
     }
-    if matches.argument(0).is_some() {
-        return rules::test::run(matches);
+    match matches.argument(0).map(OsStr::as_bytes) {
+        Some(b"hwdb") => return hwdb::run(matches),
+        Some(b"test-builtin") => return builtins::test::run(matches),
+        Some(_) => return rules::test::run(matches),
+        None => {}
     }
     let settings = match Settings::from_matches(matches) {
         Ok(settings) => settings,

@@ -13,13 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use lunix_core::device::usb::ProbeId;
-use lunix_core::device::volume::{MAX_PIECE, Probe};
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::json::{self, Writer};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::Token;
+use super::{Token, builtins};
 use crate::log::{self, Level};
 use crate::reactor::{Key, Reactor, Ready};
 use crate::sys::spawn::{Spawned, spawn};
@@ -163,9 +162,9 @@ fn parse(text: &[u8]) -> Option<Contents> {
     })
 }
 
-/// What the child does: reads `node`, prints what it holds as one JSON object.
-pub(super) fn run(node: &Path) -> ExitCode {
-    match contents(node) {
+/// What the child does: reads `node`, prints what it holds as one JSON object or as properties, a line each.
+pub(super) fn run(node: &Path, udev: bool) -> ExitCode {
+    match contents(node, udev) {
         Ok(text) => match io::stdout().write_all(&text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
@@ -177,7 +176,7 @@ pub(super) fn run(node: &Path) -> ExitCode {
     }
 }
 
-fn contents(node: &Path) -> io::Result<Vec<u8>> {
+fn contents(node: &Path, udev: bool) -> io::Result<Vec<u8>> {
     // Opening a drive for reading must not wait for a medium, and opening a FIFO not for a writer.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let volume = File::options().read(true).custom_flags(flags).open(node)?;
@@ -185,17 +184,15 @@ fn contents(node: &Path) -> io::Result<Vec<u8>> {
     if !kind.is_block_device() && !kind.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a block device nor a file"));
     }
+    let contents = builtins::Contents::of(volume, node)?;
     drop_privileges()?;
-    let mut piece = [0; MAX_PIECE];
-    let mut probe = Probe::new();
-    while let Some((offset, len)) = probe.wanted() {
-        let read = read_at(&volume, offset, piece.get_mut(..len).unwrap_or_default());
-        probe.feed(piece.get(..read).unwrap_or_default());
+    if udev {
+        return Ok(contents.lines());
     }
     let mut out = vec![0; MAX_ANSWER];
     let mut json = Writer::new(&mut out);
     json.begin_object();
-    if let Some(volume) = probe.volume() {
+    if let Some(volume) = contents.volume() {
         json.key("fstype").string(volume.fstype);
         json.key("label").string_bytes(volume.label.as_bytes());
         json.key("uuid").string_bytes(volume.uuid.as_bytes());
@@ -208,7 +205,7 @@ fn contents(node: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// As many bytes as there are; what cannot be read is not there.
-fn read_at(volume: &File, offset: u64, piece: &mut [u8]) -> usize {
+pub(super) fn read_at(volume: &File, offset: u64, piece: &mut [u8]) -> usize {
     let mut filled = 0;
     while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match volume.read_at(rest, offset.saturating_add(filled as u64)) {

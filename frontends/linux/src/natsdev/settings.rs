@@ -18,18 +18,27 @@ pub static COMMAND: Command = Command {
     about: "hotplug: kernel uevents and devices that are ready, over NATS",
     arguments: &[
         Argument {
-            name: "test",
-            help: "only say what the rules make of a device",
+            name: "COMMAND",
+            help: "test: only say what the rules make of a device; test-builtin: what a built-in finds; hwdb: make the \
+                   table of hardware, or ask it",
             required: false,
             many: false,
-            hint: Hint::OneOf(&["test"]),
+            hint: Hint::OneOf(&["test", "test-builtin", "hwdb"]),
         },
         Argument {
             name: "DEVPATH",
-            help: "the device, as it is called below /sys",
+            help: "the device, as it is called below /sys; before it, with `test-builtin`, the built-in; with `hwdb`, \
+                   `update` or `query`",
             required: false,
             many: false,
             hint: Hint::Folder,
+        },
+        Argument {
+            name: "ARGUMENT",
+            help: "with `test-builtin` the device, with `hwdb query` a MODALIAS",
+            required: false,
+            many: false,
+            hint: Hint::None,
         },
     ],
     flags: &[
@@ -130,6 +139,12 @@ pub static COMMAND: Command = Command {
                 help: "only print what file system a volume or an image holds, as JSON",
                 hint: Hint::File,
             },
+            Flag {
+                names: &["udev"],
+                value: None,
+                help: "with `--probe-volume`: as udev's properties, and what stands in tables of partitions",
+                hint: Hint::None,
+            },
         ],
         DAEMON,
         BASIC,
@@ -149,6 +164,8 @@ pub static COMMAND: Command = Command {
         ("natsdev --nats nats://10.0.0.7:4222", "on another one"),
         ("natsdev --probe-volume /dev/sdb1", "what is on this stick?"),
         ("natsdev test /class/mem/null", "which rules are about this device?"),
+        ("natsdev test-builtin path_id /class/net/eth0", "where is it attached?"),
+        ("natsdev hwdb update", "make the table of what is known of hardware"),
         ("natsdev --check-config --rules ./rules.d", "are these rules right?"),
     ],
 };

@@ -2,6 +2,7 @@
 
 pub mod interfaces;
 pub mod local_time;
+pub mod mapping;
 pub mod pages;
 pub mod peer;
 pub mod signals;

@@ -8,6 +8,7 @@ use lunix_proto::Full;
 
 use super::machine::{Machine, Reply};
 use super::{Rules, programs};
+use crate::natsdev::builtins;
 use crate::natsdev::database::Entry;
 use crate::natsdev::device::{Device, Root};
 
@@ -79,6 +80,13 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
                 }
                 result.map_or(Reply::No, Reply::Text)
             }
+            Reply::Run { command, builtin: true } => {
+                let found = builtin(root, device, evaluation.outcome(), &command);
+                if let Err(error) = &found {
+                    tell(&Event::Failed { command: &command, error });
+                }
+                found.ok().flatten().map_or(Reply::No, |properties| Reply::Text(builtins::lines(&properties)))
+            }
             reply => reply,
         };
         // What does not fit is told by the machine.
@@ -87,13 +95,34 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
     Ok(evaluation)
 }
 
+fn builtin(
+    root: &Root,
+    device: &Device,
+    outcome: &Outcome<'_>,
+    command: &[u8],
+) -> io::Result<Option<builtins::Properties>> {
+    let known = |key: &[u8]| outcome.property(key).map(<[u8]>::to_vec);
+    builtins::run(root, device, &known, command)
+}
+
 /// Runs what the rules want to be run at the end.
-pub(in crate::natsdev) fn run_all(outcome: &Outcome<'_>, mut tell: impl FnMut(&Event<'_>)) {
+pub(in crate::natsdev) fn run_all(
+    root: &Root,
+    device: &Device,
+    outcome: &Outcome<'_>,
+    mut tell: impl FnMut(&Event<'_>),
+) {
     let mut links = outcome.links().map(|link| [b"/dev/", link].concat()).collect::<Vec<_>>().join(&b' ');
     let tags = outcome.tags().fold(b":".to_vec(), |tags, tag| [&tags[..], tag, b":"].concat());
     let more =
         [(&b"DEVLINKS"[..], links.as_mut_slice() as &[u8]), (b"TAGS", &tags), (b"CURRENT_TAGS", &tags)];
-    for Run { command, .. } in outcome.runs().filter(|run| !run.builtin) {
+    for Run { command, builtin: is_builtin } in outcome.runs() {
+        if is_builtin {
+            if let Err(error) = builtin(root, device, outcome, command) {
+                tell(&Event::Failed { command, error: &error });
+            }
+            continue;
+        }
         let more = more.iter().copied().filter(|(_, value)| value.len() > 1);
         if let Err(error) = programs::run(command, outcome.properties().chain(more), PROGRAM) {
             tell(&Event::Failed { command, error: &error });

@@ -16,7 +16,7 @@ mod keys;
 mod lines;
 mod machine;
 mod parse;
-mod programs;
+pub(super) mod programs;
 pub(super) mod source;
 pub(super) mod test;
 

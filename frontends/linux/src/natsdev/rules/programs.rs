@@ -57,7 +57,7 @@ pub fn words(line: &[u8]) -> Vec<Vec<u8>> {
 ///
 /// # Errors
 /// It cannot be started, has failed, or took longer than `time`; then it is killed, too.
-pub(super) fn run<'e>(
+pub(in crate::natsdev) fn run<'e>(
     line: &[u8],
     environment: impl Iterator<Item = (&'e [u8], &'e [u8])>,
     time: Duration,

@@ -85,7 +85,7 @@ fn test(rules: &Rules, root: &Root, devpath: &[u8], action: &str, apply: bool) -
             log::line(Level::Error, NAME, format_args!("{what}: {error}"));
             code = ExitCode::FAILURE;
         });
-        evaluate::run_all(outcome, |event| say(&mut text, rules, event));
+        evaluate::run_all(root, &device, outcome, |event| say(&mut text, rules, event));
     }
     // A reader that went away is no error of ours.
     let _ = io::stdout().lock().write_all(text.as_bytes());
