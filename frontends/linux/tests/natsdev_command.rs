@@ -28,6 +28,80 @@ fn natsdev(args: &[&str]) -> Output {
 }
 
 #[test]
+fn what_is_known_of_hardware_is_made_and_asked() {
+    let scratch = Scratch::new("hwdb");
+    let root = scratch.0.to_str().unwrap();
+    let texts = scratch.0.join("usr/lib/udev/hwdb.d");
+    fs::create_dir_all(&texts).unwrap();
+    fs::write(texts.join("20.hwdb"), "usb:v1D6B*\n ID_VENDOR=Linux\n").unwrap();
+    let text = |output: &[u8]| String::from_utf8_lossy(output).into_owned();
+
+    let none = natsdev(&["hwdb", "query", "usb:v1D6B", "--root", root]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none.stderr).contains("'natsdev hwdb update' makes one"));
+    assert_eq!(natsdev(&["hwdb", "update", "--root", root]).status.code(), Some(0));
+    let found = natsdev(&["hwdb", "query", "usb:v1D6Bp1", "--root", root]);
+    assert_eq!((found.status.code(), text(&found.stdout).as_str()), (Some(0), "ID_VENDOR=Linux\n"));
+    assert_eq!(natsdev(&["hwdb", "query", "usb:v2", "--root", root]).status.code(), Some(1));
+
+    fs::write(texts.join("30.hwdb"), "usb:v2*\n\nusb:v3\n A=1\n").unwrap();
+    let wrong = natsdev(&["hwdb", "update", "--root", root]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("30.hwdb:2:1: expected a property"), "{}", text(&wrong.stderr));
+    assert_eq!(
+        natsdev(&["hwdb", "query", "usb:v3", "--root", root]).status.code(),
+        Some(1),
+        "nothing was written"
+    );
+    assert_eq!(natsdev(&["hwdb", "update", "--skip-mistakes", "--root", root]).status.code(), Some(0));
+    assert_eq!(text(&natsdev(&["hwdb", "query", "usb:v3", "--root", root]).stdout), "A=1\n");
+    // Nothing is left of the writing but the table.
+    assert_eq!(fs::read_dir(scratch.0.join("etc/udev")).unwrap().count(), 1);
+    fs::write(scratch.0.join("etc/udev/hwdb.lunix"), "something else").unwrap();
+    let damaged = natsdev(&["hwdb", "query", "usb:v3", "--root", root]);
+    assert!(text(&damaged.stderr).contains("no table of this version"));
+    assert_eq!(natsdev(&["hwdb", "forget"]).status.code(), Some(2));
+}
+
+#[test]
+fn rules_ask_builtins() {
+    let scratch = Scratch::new("builtins");
+    let root = scratch.0.to_str().unwrap();
+    let device = scratch.0.join("sys/devices/platform/lid/input/input3");
+    fs::create_dir_all(device.join("capabilities")).unwrap();
+    fs::write(device.join("capabilities/ev"), "21\n").unwrap();
+    fs::write(device.join("uevent"), "PRODUCT=1\n").unwrap();
+    fs::create_dir_all(scratch.0.join("sys/class/input")).unwrap();
+    std::os::unix::fs::symlink(scratch.0.join("sys/class/input"), device.join("subsystem")).unwrap();
+    fs::create_dir(scratch.0.join("rules")).unwrap();
+    let rules = "SUBSYSTEM==\"input\", IMPORT{builtin}=\"input_id\", ENV{OK}=\"1\"\n\
+                 IMPORT{builtin}!=\"path_id\", ENV{NO_PATH}=\"1\"\nRUN{builtin}+=\"kmod load\"\n";
+    fs::write(scratch.0.join("rules/1.rules"), rules).unwrap();
+    let folder = scratch.0.join("rules");
+    let output = natsdev(&[
+        "test",
+        "/devices/platform/lid/input/input3",
+        "--root",
+        root,
+        "--rules",
+        folder.to_str().unwrap(),
+    ]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in ["property ID_INPUT=1", "property ID_INPUT_SWITCH=1", "property OK=1", "property NO_PATH=1"] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    let one = natsdev(&["test-builtin", "input_id", "/devices/platform/lid/input/input3", "--root", root]);
+    assert_eq!(String::from_utf8_lossy(&one.stdout), "ID_INPUT=1\nID_INPUT_SWITCH=1\n");
+    assert_eq!(
+        natsdev(&["test-builtin", "nonsense", "/devices/platform/lid/input/input3", "--root", root])
+            .status
+            .code(),
+        Some(1)
+    );
+    assert_eq!(natsdev(&["test-builtin", "input_id"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_volume_is_told_in_one_line_of_json() {
     let scratch = Scratch::new("probe");
     let image = scratch.0.join("image");
@@ -39,6 +113,10 @@ fn a_volume_is_told_in_one_line_of_json() {
     assert_eq!(output.status.code(), Some(0));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json, serde_json::json!({"fstype": "ext2", "label": "caf\u{fffd} \u{1}", "uuid": ""}));
+
+    let output = natsdev(&["--probe-volume", image.to_str().unwrap(), "--udev"]);
+    let lines = "ID_FS_TYPE=ext2\nID_FS_USAGE=filesystem\nID_FS_VERSION=0.0\nID_FS_LABEL=caf___\nID_FS_LABEL_ENC=caf\\xe9\\x20\\x01\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), lines);
 
     fs::write(&image, vec![0; 1 << 16]).unwrap();
     let output = natsdev(&["--probe-volume", image.to_str().unwrap()]);

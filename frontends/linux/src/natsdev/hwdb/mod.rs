@@ -57,3 +57,6 @@ impl Mapped {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
