@@ -42,6 +42,8 @@ pub struct Queue<'m> {
     used: usize,
     bytes: &'m mut [u8],
     end: usize,
+    /// Bytes of all messages.
+    taken: usize,
     /// Of the last event.
     number: u64,
 }
@@ -82,6 +84,9 @@ impl Slot {
         waits_for: 0,
     };
 }
+
+/// Bytes of gaps between messages.
+const LARGE_GAPS: usize = 32 << 10;
 
 /// A part of a message.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +136,7 @@ impl core::error::Error for QueueError {}
 impl<'m> Queue<'m> {
     /// An empty queue in this memory.
     pub const fn new(slots: &'m mut [Slot], bytes: &'m mut [u8]) -> Self {
-        Self { slots, used: 0, bytes, end: 0, number: 0 }
+        Self { slots, used: 0, bytes, end: 0, taken: 0, number: 0 }
     }
 
     /// Events that wait or are being handled.
@@ -146,8 +151,7 @@ impl<'m> Queue<'m> {
 
     /// Whether every message of the kernel would find room.
     pub fn has_room(&self) -> bool {
-        let taken: usize = self.events().iter().map(|slot| usize::from(slot.len)).sum();
-        self.used < self.slots.len() && self.bytes.len() - taken >= lunix_uevent::MAX_MESSAGE
+        self.used < self.slots.len() && self.bytes.len() - self.taken >= lunix_uevent::MAX_MESSAGE
     }
 
     /// Takes in a message of the kernel.
@@ -166,6 +170,7 @@ impl<'m> Queue<'m> {
         let at = self.end;
         self.bytes.get_mut(at..at + message.len()).ok_or(QueueError::Full)?.copy_from_slice(message);
         self.end = at + message.len();
+        self.taken += message.len();
         let newest = self.events().last().map_or(0, |slot| slot.seqnum);
         *self.slots.get_mut(self.used).ok_or(QueueError::Full)? = Slot {
             number: self.number,
@@ -211,6 +216,7 @@ impl<'m> Queue<'m> {
     /// An event is handled. Answers whether it was in the queue.
     pub fn done(&mut self, event: EventId) -> bool {
         let Some(index) = self.find(event.0) else { return false };
+        self.taken -= self.slots.get(index).map_or(0, |slot| usize::from(slot.len));
         self.slots.copy_within(index + 1..self.used, index);
         self.used -= 1;
         if self.used == 0 {
@@ -263,9 +269,10 @@ impl<'m> Queue<'m> {
         last.is_some_and(|slot| slot.is_change && !slot.begun)
     }
 
-    /// Messages lie in the order of their slots; what is handled leaves gaps, which are closed when room is short.
+    /// Messages lie in the order of their slots; what is handled leaves gaps, which are closed when room is short, or when
+    /// they are so large that memory would be touched for their sake alone.
     fn make_room(&mut self, len: usize) -> bool {
-        if self.bytes.len() - self.end >= len {
+        if self.bytes.len() - self.end >= len && self.end - self.taken < LARGE_GAPS {
             return true;
         }
         let mut end = 0;

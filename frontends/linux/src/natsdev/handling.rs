@@ -15,9 +15,9 @@ use super::workers::Workers;
 use crate::log::{self, Level};
 
 /// Events that wait or are being handled; more wait in the socket.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 512;
 /// Bytes of their messages; what is never used of it takes no memory.
-const BYTES: usize = 512 << 10;
+const BYTES: usize = 256 << 10;
 /// As long as more events wait, the kernel is not asked for others.
 const ASK: usize = 32;
 
