@@ -72,7 +72,7 @@ fn rules_ask_builtins() {
     fs::write(device.join("capabilities/ev"), "21\n").unwrap();
     fs::write(device.join("uevent"), "PRODUCT=1\n").unwrap();
     fs::create_dir_all(scratch.0.join("sys/class/input")).unwrap();
-    std::os::unix::fs::symlink(scratch.0.join("sys/class/input"), device.join("subsystem")).unwrap();
+    symlink(scratch.0.join("sys/class/input"), device.join("subsystem")).unwrap();
     fs::create_dir(scratch.0.join("rules")).unwrap();
     let rules = "SUBSYSTEM==\"input\", IMPORT{builtin}=\"input_id\", ENV{OK}=\"1\"\n\
                  IMPORT{builtin}!=\"path_id\", ENV{NO_PATH}=\"1\"\nRUN{builtin}+=\"kmod load\"\n";

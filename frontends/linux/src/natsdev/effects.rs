@@ -268,7 +268,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::natsdev::rules::evaluate::{MEMORY, Writes, evaluate};
+    use crate::natsdev::rules::evaluate::{MEMORY, Terms, evaluate};
     use crate::natsdev::rules::{Rules, Strictness};
 
     #[test]
@@ -290,7 +290,7 @@ mod tests {
             effects.prepare(&device)?;
             let mut memory = vec![0; MEMORY];
             let evaluation =
-                evaluate(&rules, &root, &device, entry.as_ref(), Writes::Done, &mut memory, |_| {}).unwrap();
+                evaluate(&rules, &root, &device, entry.as_ref(), Terms::ALL, &mut memory, |_| {}).unwrap();
             effects.apply(&device, entry.as_ref(), evaluation.outcome(), |what, error| {
                 panic!("{what}: {error}")
             });

@@ -14,7 +14,7 @@ use super::device::{Device, Root};
 use super::effects::Effects;
 use super::monitor::{Group, Monitor};
 use super::rules::Rules;
-use super::rules::evaluate::{self, Event, Writes, evaluate};
+use super::rules::evaluate::{self, Event, Halt, Terms, Time, evaluate};
 use super::rules::source::Source;
 use super::watch::Watch;
 use crate::config::Mistakes;
@@ -31,6 +31,10 @@ pub(super) struct Ground {
     /// `None` where nobody may be told.
     monitor: Option<Monitor>,
 }
+
+/// What an event needs cannot be done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoTime;
 
 impl Ground {
     /// # Errors
@@ -62,8 +66,16 @@ impl Ground {
     }
 
     /// Handles a message of the kernel. What goes wrong is logged, and the rest is done. Answers which node is to be watched.
-    pub(super) fn handle(&self, message: &[u8], memory: &mut [u8]) -> Option<Watch> {
-        let event = Uevent::parse(message).ok()?;
+    ///
+    /// # Errors
+    /// There is no time for it; nothing is done that cannot be done again.
+    pub(super) fn handle(
+        &self,
+        message: &[u8],
+        memory: &mut [u8],
+        time: Time,
+    ) -> Result<Option<Watch>, NoTime> {
+        let Ok(event) = Uevent::parse(message) else { return Ok(None) };
         let device = Device::of(&event);
         let complain = |what: &str, error: &dyn std::fmt::Display| {
             let line = format_args!("{}: {what}: {error}", device.devpath.escape_ascii());
@@ -85,15 +97,19 @@ impl Ground {
             Event::NoRoom(origin) => complain(&rules.place(*origin), &"no room for what this needs"),
             Event::Did(_) | Event::Wrote { .. } => {}
         };
-        let evaluation =
-            match evaluate(&rules, &self.root, &device, entry.as_ref(), Writes::Done, memory, tell) {
-                Ok(evaluation) => evaluation,
-                Err(_) => {
-                    complain("rules", &"no room for what the kernel says");
-                    return None;
-                }
-            };
+        let terms = Terms { time, ..Terms::ALL };
+        let evaluation = match evaluate(&rules, &self.root, &device, entry.as_ref(), terms, memory, tell) {
+            Ok(evaluation) => evaluation,
+            Err(Halt::NoTime) => return Err(NoTime),
+            Err(Halt::NoRoom) => {
+                complain("rules", &"no room for what the kernel says");
+                return Ok(None);
+            }
+        };
         let outcome = evaluation.outcome();
+        if time == Time::None && outcome.runs().any(|run| evaluate::takes_time(run.builtin, run.command)) {
+            return Err(NoTime);
+        }
         if let Err(error) = rename(&device, outcome) {
             complain("name", &error);
         }
@@ -107,9 +123,10 @@ impl Ground {
                 complain("users of libudev", &error);
             }
         }
-        let node = self.root.path("/dev").join(OsStr::from_bytes(device.node()?));
+        let Some(node) = device.node() else { return Ok(None) };
+        let node = self.root.path("/dev").join(OsStr::from_bytes(node));
         let watched = outcome.watch() == Some(true) && device.action != b"remove";
-        watched.then_some(Watch { devpath: device.devpath, node })
+        Ok(watched.then_some(Watch { devpath: device.devpath, node }))
     }
 }
 

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
-use lunix_core::device::queue::{Pushed, Queue, QueueError, Slot};
+use lunix_core::device::queue::{EventId, Pushed, Queue, QueueError, Slot};
 use lunix_uevent::Uevent;
 
 use super::NAME;
-use super::handle::Ground;
-use super::watch::Watches;
+use super::handle::{Ground, NoTime};
+use super::rules::evaluate::{self, Time};
+use super::watch::{Watch, Watches};
 use super::workers::Workers;
 use crate::log::{self, Level};
 
@@ -27,6 +28,10 @@ pub(super) struct Handling {
     queue: Queue<'static>,
     workers: Workers,
     pub(super) watches: Watches,
+    /// For rules that take no time.
+    memory: Vec<u8>,
+    /// An event that was handled at once.
+    done: Option<(EventId, Option<Watch>)>,
     /// Devices of which the kernel is to say `add` again.
     asks: VecDeque<Vec<u8>>,
     /// A file that is there as long as there are events (`udevadm settle` waits for its end).
@@ -47,6 +52,8 @@ impl Handling {
             queue: Queue::new(vec![Slot::EMPTY; EVENTS].leak(), vec![0; BYTES].leak()),
             workers: Workers::new(ground)?,
             watches: Watches::new()?,
+            memory: vec![0; evaluate::MEMORY],
+            done: None,
             asks: VecDeque::new(),
             flag,
             flagged: false,
@@ -72,17 +79,21 @@ impl Handling {
         Ok(())
     }
 
-    /// Has handled what may be handled now.
+    /// Handles what may be handled now, or has it handled if it takes a while.
     pub(super) fn start(&mut self) {
-        while self.workers.has_room()
-            && let Some(event) = self.queue.begin()
-        {
+        while let Some(event) = self.queue.begin() {
             let message = self.queue.message(event);
             // What its own programs write to a node is no news.
             if let Ok(event) = Uevent::parse(message) {
                 self.watches.end(event.devpath());
             }
-            self.workers.handle(event, message);
+            match self.workers.ground().handle(message, &mut self.memory, Time::None) {
+                Ok(watch) => {
+                    self.done = Some((event, watch));
+                    break;
+                }
+                Err(NoTime) => self.workers.handle(event, message),
+            }
         }
         let busy = !self.is_settled();
         if busy != self.flagged {
@@ -94,7 +105,7 @@ impl Handling {
 
     /// The message of an event that is handled.
     pub(super) fn next_done(&mut self) -> Option<Vec<u8>> {
-        let (event, watch) = self.workers.done()?;
+        let (event, watch) = self.done.take().or_else(|| self.workers.done())?;
         if let Some(watch) = watch
             && let Err(error) = self.watches.begin(watch.clone())
         {

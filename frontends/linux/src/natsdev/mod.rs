@@ -321,7 +321,11 @@ impl Daemon {
                 let _ = handling.push(&message);
             }
         }
-        handling.start();
+        loop {
+            handling.start();
+            let Some(message) = handling.next_done() else { break };
+            self.hotplug.handled(now, &message);
+        }
         if self.asked || !handling.is_settled() {
             return;
         }

@@ -1,5 +1,5 @@
-//! Threads that handle events, as many as there are to be handled at once: what one device waits for need not hold up
-//! another one.
+//! Threads that handle events that take a while, as many as there are to be handled at once: what one device waits for need
+//! not hold up another one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use lunix_core::device::queue::EventId;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::handle::Ground;
-use super::rules::evaluate;
+use super::rules::evaluate::{self, Time};
 use super::watch::Watch;
 use crate::sys::thread;
 
@@ -70,7 +70,7 @@ impl Desk {
         // Pages that are never written to take no memory.
         let mut memory = vec![0; evaluate::MEMORY];
         while let Some((event, message)) = self.next() {
-            let watch = self.ground.handle(&message, &mut memory);
+            let watch = self.ground.handle(&message, &mut memory, Time::Enough).unwrap_or_default();
             self.work().done.push_back((event, watch));
             // It can only fail if it is read not even once in 2^64 times.
             let _ = rustix::io::write(&self.done, &1_u64.to_ne_bytes());
@@ -93,31 +93,30 @@ impl Workers {
         &self.desk.ground
     }
 
-    /// Whether one more event could be handled now.
-    pub(super) fn has_room(&self) -> bool {
-        let work = self.desk.work();
-        work.threads < MOST || work.idle > work.jobs.len()
-    }
-
-    /// Has an event handled. Without a thread it is handled here and now.
+    /// Has an event handled, as soon as a thread has time for it. Without any thread it is handled here and now.
     pub(super) fn handle(&self, event: EventId, message: &[u8]) {
         let mut work = self.desk.work();
         work.jobs.push_back((event, message.to_vec()));
-        if work.idle >= work.jobs.len() {
+        if work.idle >= work.jobs.len() || work.threads >= MOST {
             return self.desk.more.notify_one();
         }
         work.threads += 1;
         drop(work);
         let desk = Arc::clone(&self.desk);
         if thread::spawn(c"rules", STACK, Box::new(move || desk.handle_all())).is_err() {
-            self.desk.work().threads -= 1;
-            self.handle_here();
+            let mut work = self.desk.work();
+            work.threads -= 1;
+            if work.threads == 0 {
+                drop(work);
+                self.handle_here();
+            }
         }
     }
 
     fn handle_here(&self) {
         let Some((event, message)) = self.desk.work().jobs.pop_front() else { return };
-        let watch = self.desk.ground.handle(&message, &mut vec![0; evaluate::MEMORY]);
+        let memory = &mut vec![0; evaluate::MEMORY];
+        let watch = self.desk.ground.handle(&message, memory, Time::Enough).unwrap_or_default();
         self.desk.work().done.push_back((event, watch));
         let _ = rustix::io::write(&self.desk.done, &1_u64.to_ne_bytes());
     }

@@ -77,6 +77,11 @@ pub(super) fn run(
     }
 }
 
+/// Whether a built-in reads a disk or loads a module.
+pub(super) fn takes_time(command: &[u8]) -> bool {
+    [&b"blkid"[..], b"kmod"].iter().any(|name| command.trim_ascii_start().starts_with(name))
+}
+
 /// `KEY=VALUE` lines, as an import takes them.
 pub(super) fn lines(properties: &Properties) -> Vec<u8> {
     let mut text = Vec::new();

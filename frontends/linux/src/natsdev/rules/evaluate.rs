@@ -25,19 +25,53 @@ pub(in crate::natsdev) enum Writes {
     Told,
 }
 
+/// Whether there is time for what may take a while: programs, and built-ins that read a disk or load a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::natsdev) enum Time {
+    None,
+    Enough,
+}
+
+/// Why rules are not applied to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::natsdev) enum Halt {
+    /// What the kernel says of the device does not fit into the memory.
+    NoRoom,
+    /// They want what there is no time for. Whoever has it begins again: attributes may be written twice.
+    NoTime,
+}
+
+impl From<Full> for Halt {
+    fn from(_: Full) -> Self {
+        Self::NoRoom
+    }
+}
+
+/// What is done to the machine meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::natsdev) struct Terms {
+    pub(in crate::natsdev) writes: Writes,
+    pub(in crate::natsdev) time: Time,
+}
+
+impl Terms {
+    /// All of it, however long it takes.
+    pub(in crate::natsdev) const ALL: Self = Self { writes: Writes::Done, time: Time::Enough };
+}
+
 /// Applies the rules, and tells what they do. `entry` is the device's entry in the database.
 ///
 /// # Errors
-/// What the kernel says of the device does not fit into `memory`.
+/// There is no room, or no time.
 pub(in crate::natsdev) fn evaluate<'r, 'm>(
     rules: &'r Rules,
     root: &Root,
     device: &Device,
     entry: Option<&Entry>,
-    writes: Writes,
+    terms: Terms,
     memory: &'m mut [u8],
     mut tell: impl FnMut(&Event<'_>),
-) -> Result<Evaluation<'r, 'm>, Full> {
+) -> Result<Evaluation<'r, 'm>, Halt> {
     let Device { action, devpath, subsystem, properties } = device;
     let mut evaluation = Evaluation::new(rules.table(), memory, action, devpath, subsystem)?;
     for (key, value) in properties {
@@ -56,7 +90,7 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
         let reply = match action {
             Action::Ask(question) => machine.answer(&question),
             Action::Write { origin, sysctl, name, value } => {
-                let result = match writes {
+                let result = match terms.writes {
                     Writes::Done => machine.write(sysctl, name, value),
                     Writes::Told => Ok(()),
                 };
@@ -73,6 +107,9 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
             }
         };
         let reply = match reply {
+            Reply::Run { command, builtin } if terms.time == Time::None && takes_time(builtin, &command) => {
+                return Err(Halt::NoTime);
+            }
             Reply::Run { command, builtin: false } => {
                 let result = programs::run(&command, evaluation.outcome().properties(), PROGRAM);
                 if let Err(error) = &result {
@@ -93,6 +130,11 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
         let _ = evaluation.handle(reply.answer());
     }
     Ok(evaluation)
+}
+
+/// Whether something that rules want may take a while.
+pub(in crate::natsdev) fn takes_time(builtin: bool, command: &[u8]) -> bool {
+    !builtin || builtins::takes_time(command)
 }
 
 fn builtin(

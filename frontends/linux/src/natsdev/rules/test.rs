@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use lunix_core::device::rules::{Deed, Key, Outcome};
 
 use super::Rules;
-use super::evaluate::{self, Event, Writes, evaluate};
+use super::evaluate::{self, Event, Terms, Writes, evaluate};
 use super::source::Source;
 use crate::cli::{Matches, UsageError};
 use crate::escaped::Escaped;
@@ -70,10 +70,10 @@ fn test(rules: &Rules, root: &Root, devpath: &[u8], action: &str, apply: bool) -
     if apply {
         effects.prepare(&device)?;
     }
-    let writes = if apply { Writes::Done } else { Writes::Told };
+    let terms = Terms { writes: if apply { Writes::Done } else { Writes::Told }, ..Terms::ALL };
     let mut text = String::new();
     let mut memory = vec![0; evaluate::MEMORY];
-    let evaluation = evaluate(rules, root, &device, entry.as_ref(), writes, &mut memory, |event| {
+    let evaluation = evaluate(rules, root, &device, entry.as_ref(), terms, &mut memory, |event| {
         say(&mut text, rules, event)
     })
     .map_err(|_| io::Error::other("what the kernel says of the device does not fit"))?;

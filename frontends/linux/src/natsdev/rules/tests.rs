@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use super::evaluate::{Event, MEMORY, Writes, evaluate};
+use super::evaluate::{Event, MEMORY, Terms, evaluate};
 use super::*;
 use crate::natsdev::database::Entry;
 use crate::natsdev::device::{Device, Root};
@@ -72,7 +72,7 @@ impl Rig {
         let rules = Rules::parse("test.rules".as_ref(), rules.as_bytes(), Strictness::LeaveOut).unwrap();
         let device = Device::read(&self.root, devpath.as_bytes(), action.as_bytes()).unwrap();
         let mut memory = vec![0; MEMORY];
-        let evaluation = evaluate(&rules, &self.root, &device, entry, Writes::Done, &mut memory, |event| {
+        let evaluation = evaluate(&rules, &self.root, &device, entry, Terms::ALL, &mut memory, |event| {
             assert!(!matches!(event, Event::NoRoom(_)));
         })
         .unwrap();
