@@ -74,6 +74,56 @@ fn the_label_of_the_root_directory_counts() {
     assert!(probe(&image).0.unwrap().label.is_empty());
 }
 
+/// A UDF of blocks of 512 bytes: signs, the anchor, a sequence of three descriptors, and the integrity.
+fn udf() -> Vec<u8> {
+    let mut image = vec![0; 300 * 512];
+    for (index, sign) in [b"BEA01", b"NSR03", b"TEA01"].into_iter().enumerate() {
+        put(&mut image, 0x8001 + index * 2048, sign);
+    }
+    let text = |text: &str, room: usize| {
+        let mut bytes = vec![0; room];
+        bytes[0] = 8;
+        bytes[1..=text.len()].copy_from_slice(text.as_bytes());
+        bytes[room - 1] = text.len() as u8 + 1;
+        bytes
+    };
+    put(&mut image, 256 * 512 + 16, &(4 * 512u32).to_le_bytes());
+    put(&mut image, 256 * 512 + 20, &260u32.to_le_bytes());
+    put(&mut image, 260 * 512 + 72, &text("0123456789ABCDEFmine", 128));
+    put(&mut image, 261 * 512 + 84, &text("cafe", 128));
+    put(&mut image, 261 * 512 + 240, &0x0150u16.to_le_bytes());
+    put(&mut image, 261 * 512 + 432, &512u32.to_le_bytes());
+    put(&mut image, 261 * 512 + 436, &270u32.to_le_bytes());
+    put(&mut image, 270 * 512 + 72, &1u32.to_le_bytes());
+    put(&mut image, 270 * 512 + 76, &46u32.to_le_bytes());
+    put(&mut image, 270 * 512 + 128, &0x0250u16.to_le_bytes());
+    put(&mut image, 270 * 512 + 130, &0x0260u16.to_le_bytes());
+    for (block, tag) in [(256u32, 2u16), (260, 1), (261, 6), (262, 8), (270, 9)] {
+        let at = block as usize * 512;
+        put(&mut image, at, &tag.to_le_bytes());
+        put(&mut image, at + 12, &block.to_le_bytes());
+        image[at + 4] = image[at..at + 16].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    }
+    image
+}
+
+#[test]
+fn a_disc_whole_and_cut_and_damaged() {
+    let image = udf();
+    let volume = probe(&image).0.unwrap();
+    assert_eq!((volume.fstype, volume.label.as_bytes()), ("udf", &b"cafe"[..]));
+    assert_eq!((volume.uuid.as_bytes(), volume.version.as_bytes()), (&b"0123456789abcdef"[..], &b"2.60"[..]));
+    for len in (0..image.len()).step_by(97) {
+        probe(&image[..len]);
+    }
+    // A sequence that has no end, and descriptors that name themselves.
+    for (at, byte) in [(262 * 512, 4), (256 * 512 + 17, 0xff), (261 * 512 + 436, 5), (270 * 512 + 75, 0xff)] {
+        let mut damaged = image.clone();
+        damaged[at] = byte;
+        assert_eq!(probe(&damaged).0.map_or("udf", |volume| volume.fstype), "udf");
+    }
+}
+
 #[test]
 fn a_partition_table_is_no_file_system() {
     let mut image = vec![0; 1 << 16];
