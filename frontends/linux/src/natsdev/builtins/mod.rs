@@ -65,12 +65,13 @@ pub(super) fn run(
         b"hwdb" => hwdb::run(&asked),
         b"input_id" => Ok(input_id::run(&asked)),
         b"kmod" => kmod::run(&asked),
+        b"net_driver" => Ok(net_id::driver(&asked)),
         b"net_id" => Ok(net_id::run(&asked)),
         b"net_setup_link" => net_setup_link::run(&asked),
         b"path_id" => Ok(path_id::run(&asked)),
         b"usb_id" => Ok(usb_id::run(&asked)),
         // Seats, images and the factory are others' business; a btrfs of one disk is ready as it is.
-        b"btrfs" | b"dissect_image" | b"factory_reset" | b"keyboard" | b"net_driver" | b"uaccess" => {
+        b"btrfs" | b"dissect_image" | b"factory_reset" | b"keyboard" | b"uaccess" => {
             Ok(Some(Properties::new()))
         }
         _ => Err(io::ErrorKind::Unsupported.into()),

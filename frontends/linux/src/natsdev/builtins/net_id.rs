@@ -24,6 +24,17 @@ const ETHERNET: u32 = 1;
 const INFINIBAND: u32 = 32;
 const SLIP: u32 = 256;
 
+/// `net_driver`: which driver an interface has.
+pub(super) fn driver(asked: &Asked<'_>) -> Option<Properties> {
+    let mut properties = Properties::new();
+    if let Some(driver) =
+        Ancestor::of(asked.root, asked.device)?.parent().and_then(|above| above.attribute("driver"))
+    {
+        put(&mut properties, "ID_NET_DRIVER", driver);
+    }
+    Some(properties)
+}
+
 /// A name in the making.
 #[derive(Debug)]
 struct Interface {

@@ -353,6 +353,10 @@ fn interfaces_by_their_places() {
     machine.device("platform/HISI00C2:00", "platform", "", &[]);
     let found = net("platform/HISI00C2:00/net/eth0", &[]);
     assert_eq!(found["ID_NET_NAME_PATH"], "enahisic2i0");
+    let above = machine.folder.join("sys/devices/platform/HISI00C2:00/driver");
+    symlink("/sys/bus/platform/drivers/hns", above).unwrap();
+    let driver = machine.run("net_driver", "platform/HISI00C2:00/net/eth0");
+    assert_eq!(driver, Some(map(&[("ID_NET_DRIVER", "hns")])));
     // On top of another one, and of another kind.
     machine.device("virtual/net/vlan", "net", "", &[("type", "1\n"), ("ifindex", "3\n"), ("iflink", "2\n")]);
     machine.device("virtual/net/lo", "net", "", &[("type", "772\n"), ("ifindex", "1\n"), ("iflink", "1\n")]);

@@ -1,6 +1,6 @@
 //! One table out of many texts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -81,7 +81,7 @@ fn of(path: &Path, error: io::Error) -> io::Error {
 struct Builder {
     texts: Texts,
     lists: Vec<u8>,
-    known_lists: HashMap<Vec<u8>, u32>,
+    known_lists: BTreeMap<Vec<u8>, u32>,
     /// What a pattern says: its list and its rank; the same pattern may be in several records.
     rules: Vec<(Vec<u8>, u32, u32)>,
     mistakes: Vec<FileMistake>,
@@ -92,7 +92,7 @@ struct Builder {
 #[derive(Debug, Default)]
 struct Texts {
     bytes: Vec<u8>,
-    known: HashMap<Vec<u8>, u32>,
+    known: BTreeMap<Vec<u8>, u32>,
 }
 
 impl Texts {
@@ -161,39 +161,41 @@ impl Builder {
             list.extend(name.to_le_bytes());
             list.extend(value.to_le_bytes());
         }
-        let at = *self.known_lists.entry(list).or_insert_with_key(|list| {
-            let at = u32::try_from(self.lists.len()).unwrap_or(NONE);
-            self.lists.extend_from_slice(list);
-            at
-        });
+        let at = match self.known_lists.get(&list) {
+            Some(at) => *at,
+            None => {
+                let at = u32::try_from(self.lists.len()).unwrap_or(NONE);
+                self.lists.extend_from_slice(&list);
+                self.known_lists.insert(list, at);
+                at
+            }
+        };
         self.rules.extend(patterns.into_iter().map(|pattern| (pattern, at, self.record)));
         self.record += 1;
     }
 
     fn finish(mut self) -> io::Result<Built> {
         self.rules.sort_by(|(one, _, rank), (other, _, other_rank)| {
-            let key = |pattern: &[u8]| pattern.get(..plain(pattern)).unwrap_or_default().to_vec();
-            key(one).cmp(&key(other)).then(rank.cmp(other_rank))
+            beginning(one).cmp(beginning(other)).then(rank.cmp(other_rank))
         });
         let patterns = self.rules.len();
         let mut encoded = Vec::new();
         // Those that the present one may be below, each of which begins with the one before.
-        let mut open: Vec<(u32, Vec<u8>)> = Vec::new();
+        let mut open: Vec<(u32, &[u8])> = Vec::new();
         for ((pattern, list, rank), index) in self.rules.iter().zip(0u32..) {
-            let plain = plain(pattern);
-            let beginning = pattern.get(..plain).unwrap_or_default();
-            while open.last().is_some_and(|(_, above)| !beginning.starts_with(above)) {
+            let start = beginning(pattern);
+            while open.last().is_some_and(|(_, above)| !start.starts_with(above)) {
                 open.pop();
             }
             let rule = Rule {
                 pattern: self.texts.put(pattern),
-                plain: u16::try_from(plain).unwrap_or(u16::MAX),
+                plain: u16::try_from(start.len()).unwrap_or(u16::MAX),
                 above: open.last().map_or(NONE, |(above, _)| *above),
                 list: *list,
                 rank: *rank,
             };
             encoded.extend(rule.encode());
-            open.push((index, beginning.to_vec()));
+            open.push((index, start));
         }
         let lists = Header::SIZE + encoded.len();
         let texts = lists + self.lists.len();
@@ -210,4 +212,9 @@ impl Builder {
         let table = [&header.encode()[..], &encoded, &self.lists, &self.texts.bytes].concat();
         Ok(Built { table, mistakes: self.mistakes, patterns })
     }
+}
+
+/// What of a pattern is plain.
+fn beginning(pattern: &[u8]) -> &[u8] {
+    pattern.get(..plain(pattern)).unwrap_or_default()
 }
