@@ -315,6 +315,48 @@ fn killed_in_a_storm_of_plugging_it_makes_good_what_it_missed() {
 }
 
 #[test]
+fn who_settles_waits_for_what_has_happened() {
+    if !inside("who_settles_waits_for_what_has_happened") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(&world, "KERNEL==\"slow*\", RUN+=\"/bin/sleep 0.2\", ENV{DONE}=\"1\"\n");
+    let natsdev = |folder: &Path, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lunix"));
+        command
+            .arg("natsdev")
+            .args(arguments)
+            .arg("--root")
+            .arg(folder)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap()
+    };
+    let none = natsdev(&world.folder, &["settle"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("nobody handles devices here"));
+    start(&mut world, &rules);
+    for number in 0..12 {
+        world.happen(&event("add", &format!("/devices/virtual/mem/slow{number}"), &[MEM]));
+    }
+    assert_eq!(natsdev(&world.folder, &["settle"]).status.code(), Some(0));
+    for number in 0..12 {
+        assert!(world.folder.join(format!("run/udev/data/+mem:slow{number}")).exists(), "{number}");
+    }
+    world.happen(&event("change", "/devices/virtual/mem/slow1", &[MEM]));
+    let late = natsdev(&world.folder, &["settle", "--timeout", "0"]);
+    assert_eq!(late.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&late.stderr).contains("still being handled"));
+
+    // This kernel takes no notice of who asks it to say something, so that the question stays where it was written.
+    let file = world.sysfs.root.join("devices/virtual/mem/slow2/uevent");
+    let asked = natsdev(&world.folder, &["trigger", "/class/mem/slow2", "--action", "change"]);
+    assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+    assert!(fs::read_to_string(file).unwrap().starts_with("change"));
+    assert_eq!(natsdev(&world.folder, &["trigger", "/class/mem/none"]).status.code(), Some(1));
+}
+
+#[test]
 fn who_has_written_to_a_watched_node_is_noticed() {
     if !inside("who_has_written_to_a_watched_node_is_noticed") {
         return;

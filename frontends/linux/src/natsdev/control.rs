@@ -94,6 +94,24 @@ impl Visitor {
     }
 }
 
+/// What a wish is as a packet, for those who have one.
+pub(super) fn packet(wish: Wish) -> [u8; 280] {
+    let kind: u32 = match wish {
+        Wish::End => 0,
+        Wish::Reload => 4,
+        Wish::Ping => 7,
+        Wish::Other => u32::MAX,
+    };
+    let mut packet = [0; 280];
+    let parts = [(0, &b"udev-252"[..]), (16, &MAGIC.to_ne_bytes()), (20, &kind.to_ne_bytes())];
+    for (at, part) in parts {
+        if let Some(place) = packet.get_mut(at..at + part.len()) {
+            place.copy_from_slice(part);
+        }
+    }
+    packet
+}
+
 impl Wish {
     fn parse(packet: &[u8]) -> Self {
         let number = |at: usize| Some(u32::from_ne_bytes(*packet.get(at..)?.first_chunk()?));
@@ -138,6 +156,9 @@ mod tests {
             assert_eq!(Wish::parse(&packet(MAGIC, kind)), wish);
         }
         assert_eq!(Wish::parse(&packet(1, 4)), Wish::End);
+        for wish in [Wish::End, Wish::Reload, Wish::Ping, Wish::Other] {
+            assert_eq!(Wish::parse(&super::packet(wish)), wish);
+        }
         for len in 0..24 {
             assert_eq!(Wish::parse(&packet(MAGIC, 4)[..len]), Wish::End);
         }

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `settings` | what it is told |
+//! | `ask` | `natsdev trigger`, `natsdev settle` |
 //! | `hotplug` | drives the models of `lunix_core::device` |
 //! | `sysfs` | reads /sys |
 //! | `probe` | has volumes read by short-lived children |
@@ -17,6 +18,7 @@
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
 
+mod ask;
 mod builtins;
 mod control;
 mod database;
@@ -73,6 +75,8 @@ pub fn run(matches: &Matches) -> ExitCode {
         return probe::run(node, matches.has("udev"));
     }
     match matches.argument(0).map(OsStr::as_bytes) {
+        Some(b"trigger") => return ask::trigger(matches),
+        Some(b"settle") => return ask::settle(matches),
         Some(b"hwdb") => return hwdb::run(matches),
         Some(b"test-builtin") => return builtins::test::run(matches),
         Some(_) => return rules::test::run(matches),

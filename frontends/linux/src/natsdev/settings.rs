@@ -20,10 +20,11 @@ pub static COMMAND: Command = Command {
         Argument {
             name: "COMMAND",
             help: "test: only say what the rules make of a device; test-builtin: what a built-in finds; hwdb: make the \
-                   table of hardware, or ask it",
+                   table of hardware, or ask it; trigger: have the kernel speak of a device, or of all; settle: wait until \
+                   all that has happened is handled",
             required: false,
             many: false,
-            hint: Hint::OneOf(&["test", "test-builtin", "hwdb"]),
+            hint: Hint::OneOf(&["test", "test-builtin", "hwdb", "trigger", "settle"]),
         },
         Argument {
             name: "DEVPATH",
@@ -60,10 +61,16 @@ pub static COMMAND: Command = Command {
             Flag {
                 names: &["action"],
                 value: Some("ACTION"),
-                help: "with `test`: what the kernel is supposed to say [add]",
+                help: "with `test`: what the kernel is supposed to say; with `trigger`: what it is asked to [add]",
                 hint: Hint::OneOf(&[
                     "add", "remove", "change", "move", "online", "offline", "bind", "unbind",
                 ]),
+            },
+            Flag {
+                names: &["timeout"],
+                value: Some("SECONDS"),
+                help: "with `settle`: how long to wait [120]",
+                hint: Hint::None,
             },
             Flag {
                 names: &["apply"],
@@ -165,6 +172,7 @@ pub static COMMAND: Command = Command {
         ("natsdev --probe-volume /dev/sdb1", "what is on this stick?"),
         ("natsdev test /class/mem/null", "which rules are about this device?"),
         ("natsdev test-builtin path_id /class/net/eth0", "where is it attached?"),
+        ("natsdev trigger && natsdev settle", "handle all devices again"),
         ("natsdev hwdb update", "make the table of what is known of hardware"),
         ("natsdev --check-config --rules ./rules.d", "are these rules right?"),
     ],

@@ -135,10 +135,10 @@ impl Sysfs {
         self.say(devpath, "add", uuid)
     }
 
-    /// The same for any action.
+    /// The same for any action; without a mark if `uuid` is empty.
     pub(super) fn say(&self, devpath: &[u8], action: &str, uuid: &str) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).open(self.folder(devpath).join("uevent"))?;
-        file.write_all(format!("{action} {uuid}").as_bytes())
+        file.write_all(format!("{action} {uuid}").trim_end().as_bytes())
     }
 
     /// What the kernel would say if it said `add` of a device: without a number, for it does not.
