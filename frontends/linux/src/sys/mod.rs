@@ -1,5 +1,6 @@
 //! What no safe crate asks the kernel for: the only modules of this program with `unsafe`.
 
+pub mod evdev;
 pub mod interfaces;
 pub mod local_time;
 pub mod mapping;

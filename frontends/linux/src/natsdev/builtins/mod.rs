@@ -7,6 +7,7 @@
 //! | `blkid` | what a volume holds, by a child that reads it |
 //! | `hwdb` | what others know of the hardware |
 //! | `input_id` | what kind of input device it is |
+//! | `keyboard` | tells it which keys it has |
 //! | `kmod`, `modules` | loads the modules that drive it |
 //! | `net_id`, `net_setup_link` | names for network interfaces, and which of them is wanted |
 //! | `path_id` | where it is attached |
@@ -16,6 +17,7 @@ mod ancestry;
 mod blkid;
 mod hwdb;
 mod input_id;
+mod keyboard;
 mod kmod;
 mod modules;
 mod net_id;
@@ -27,6 +29,7 @@ mod usb_id;
 use std::io;
 
 use super::device::{Device, Root};
+use super::rules::evaluate::Writes;
 use super::rules::words;
 
 pub(super) use blkid::Contents;
@@ -39,9 +42,18 @@ pub(super) struct Asked<'a> {
     root: &'a Root,
     device: &'a Device,
     /// What is known of the device by now.
-    known: &'a dyn Fn(&[u8]) -> Option<Vec<u8>>,
+    known: &'a [(&'a [u8], &'a [u8])],
+    writes: Writes,
     /// What follows the built-in's name.
     arguments: Vec<Vec<u8>>,
+}
+
+impl Asked<'_> {
+    /// A property by its name.
+    fn property(&self, key: &[u8]) -> Option<&[u8]> {
+        let known = self.known.iter().find(|(known, _)| *known == key).map(|(_, value)| *value);
+        known.or_else(|| self.device.property(key))
+    }
 }
 
 /// Runs a built-in by its command line. `None`: it has found nothing, and what asks for it does not match.
@@ -51,7 +63,8 @@ pub(super) struct Asked<'a> {
 pub(super) fn run(
     root: &Root,
     device: &Device,
-    known: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
+    known: &[(&[u8], &[u8])],
+    writes: Writes,
     command: &[u8],
 ) -> io::Result<Option<Properties>> {
     let mut arguments = words(command);
@@ -59,11 +72,12 @@ pub(super) fn run(
         return Ok(None);
     }
     let name = arguments.remove(0);
-    let asked = Asked { root, device, known, arguments };
+    let asked = Asked { root, device, known, writes, arguments };
     match name.as_slice() {
         b"blkid" => blkid::run(&asked),
         b"hwdb" => hwdb::run(&asked),
         b"input_id" => Ok(input_id::run(&asked)),
+        b"keyboard" => keyboard::run(&asked),
         b"kmod" => kmod::run(&asked),
         b"net_driver" => Ok(net_id::driver(&asked)),
         b"net_id" => Ok(net_id::run(&asked)),
@@ -71,9 +85,7 @@ pub(super) fn run(
         b"path_id" => Ok(path_id::run(&asked)),
         b"usb_id" => Ok(usb_id::run(&asked)),
         // Seats, images and the factory are others' business; a btrfs of one disk is ready as it is.
-        b"btrfs" | b"dissect_image" | b"factory_reset" | b"keyboard" | b"uaccess" => {
-            Ok(Some(Properties::new()))
-        }
+        b"btrfs" | b"dissect_image" | b"factory_reset" | b"uaccess" => Ok(Some(Properties::new())),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

@@ -135,38 +135,41 @@ impl Modules {
         })
     }
 
-    /// What is to be loaded for `name`, an alias or a module, in this order; without what is there already.
+    /// What is to be loaded for `name`, a module or an alias, in this order; without what is there already, and without
+    /// what somebody has forbidden.
     pub(super) fn plan(&self, name: &[u8]) -> Vec<Step> {
         let (mut steps, mut begun) = (Vec::new(), Vec::new());
-        let name = normal(name);
-        let (mut found, mut last) = (Vec::new(), &[] as &[u8]);
-        let own = self.settings.aliases.iter().filter(|(alias, _)| glob(alias, &name));
-        found.extend(own.map(|(_, module)| module.clone()));
-        if found.is_empty() {
-            for line in lines(self.aliases.bytes()) {
-                let Some((alias, module)) = line.strip_prefix(b"alias ").and_then(split_last) else {
-                    continue;
-                };
-                // Most are for other buses: what is plain of them is looked at first.
-                let mut start = alias.iter().take(plain(alias).min(4)).zip(name.iter());
-                let same = start.all(|(one, other)| one == other || (*one, *other) == (b'-', b'_'));
-                if same && module != last && glob(&normal(alias), &name) {
-                    last = module;
-                    found.push(normal(module));
-                }
-            }
-        }
-        let by_alias = !found.is_empty();
-        if !by_alias {
-            found.push(name);
-        }
-        for module in found {
-            // An alias may not lead to what somebody has forbidden; who names a module wants it.
-            if !by_alias || !self.settings.blacklist.contains(&module) {
+        for module in self.meant(&normal(name)) {
+            if !self.settings.blacklist.contains(&module) {
                 self.add(&module, &mut steps, &mut begun, DEPTH);
             }
         }
         steps
+    }
+
+    /// The modules that a name stands for: by the settings, by their own names, by what they say that they drive.
+    fn meant(&self, name: &[u8]) -> Vec<Vec<u8>> {
+        let own = self.settings.aliases.iter().filter(|(alias, _)| glob(alias, name));
+        let mut found: Vec<Vec<u8>> = own.map(|(_, module)| module.clone()).collect();
+        if found.is_empty() && self.dependency(name).is_some() {
+            found.push(name.to_vec());
+        }
+        if !found.is_empty() {
+            return found;
+        }
+        for line in lines(self.aliases.bytes()) {
+            let Some((alias, module)) = line.strip_prefix(b"alias ").and_then(split_last) else { continue };
+            // Most are for other buses: what is plain of them is looked at first.
+            let mut start = alias.iter().take(plain(alias).min(4)).zip(name.iter());
+            let same = start.all(|(one, other)| one == other || (*one, *other) == (b'-', b'_'));
+            if same && glob(&normal(alias), name) {
+                let module = normal(module);
+                if !found.contains(&module) {
+                    found.push(module);
+                }
+            }
+        }
+        found
     }
 
     /// Puts a module and what it needs to the steps. `begun` has those on the way: softly, modules may need each other.
@@ -180,14 +183,16 @@ impl Modules {
         let wanted = |list: &[(Vec<u8>, Vec<u8>)]| -> Vec<Vec<u8>> {
             list.iter().filter(|(module, _)| module == name).map(|(_, other)| other.clone()).collect()
         };
-        wanted(&self.settings.before).iter().for_each(|other| self.add(other, steps, begun, depth));
+        // What helps a module may be named by an alias.
+        let meant = |list| wanted(list).iter().flat_map(|other| self.meant(other)).collect::<Vec<_>>();
+        meant(&self.settings.before).iter().for_each(|other| self.add(other, steps, begun, depth));
         // depmod names the nearest first.
         for other in words(needed).collect::<Vec<_>>().iter().rev() {
             self.add(&module_name(other), steps, begun, depth);
         }
         let options = wanted(&self.settings.options).join(&b' ');
         steps.push(Step { name: name.to_vec(), path, options });
-        wanted(&self.settings.after).iter().for_each(|other| self.add(other, steps, begun, depth));
+        meant(&self.settings.after).iter().for_each(|other| self.add(other, steps, begun, depth));
     }
 
     /// Where a module is, and what it needs.
@@ -195,8 +200,11 @@ impl Modules {
         lines(self.dependencies.bytes()).find_map(|line| {
             let at = line.iter().position(|byte| *byte == b':')?;
             let (path, needed) = (line.get(..at)?, line.get(at + 1..)?);
-            let same = module_name(path) == name;
-            same.then(|| (self.folder.join(std::ffi::OsStr::from_bytes(path)), needed))
+            let file = path.rsplit(|byte| *byte == b'/').next()?;
+            // Most are others: no name is made of those.
+            let same = file.len() > name.len() && file.get(name.len()) == Some(&b'.');
+            (same && module_name(path) == name)
+                .then(|| (self.folder.join(std::ffi::OsStr::from_bytes(path)), needed))
         })
     }
 

@@ -16,6 +16,7 @@ use lunix_core::device::hwdb::glob;
 use super::ancestry::Ancestor;
 use super::{Asked, Properties, put};
 use crate::natsdev::device::limited;
+use crate::natsdev::rules::evaluate::Writes;
 
 /// Where files are; one hides those of its name in later folders.
 const FOLDERS: [&str; 4] = [
@@ -29,6 +30,8 @@ const FILE: u64 = 1 << 20;
 /// How a name came to be (`net/net_namespace.h`): foreseeable by the kernel, or given by somebody.
 const PREDICTABLE: u32 = 2;
 const GIVEN: [u32; 2] = [3, 4];
+/// `ARPHRD_LOOPBACK`
+const LOOPBACK: u32 = 772;
 /// Bytes of a name.
 const MAX_NAME: usize = 15;
 
@@ -90,7 +93,7 @@ fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 impl Interface<'_> {
     fn known(&self, key: &[u8]) -> Option<Vec<u8>> {
-        (self.asked.known)(key).or_else(|| self.asked.device.property(key).map(<[u8]>::to_vec))
+        self.asked.property(key).map(<[u8]>::to_vec)
     }
 
     /// Whether one of a list fits; `None` for what is not known here.
@@ -126,7 +129,6 @@ impl Interface<'_> {
             32 => "infiniband",
             512 => "ppp",
             768 => "ipip",
-            772 => "loopback",
             776 => "sit",
             65534 => "none",
             _ => return self.device.devtype(),
@@ -172,6 +174,10 @@ fn colons(word: &[u8]) -> Vec<u8> {
 pub(super) fn run(asked: &Asked<'_>) -> io::Result<Option<Properties>> {
     let mut properties = Properties::new();
     let Some(device) = Ancestor::of(asked.root, asked.device) else { return Ok(None) };
+    // The machine's way to itself is called as it is.
+    if device.decimal("type") == Some(LOOPBACK) {
+        return Ok(Some(properties));
+    }
     let interface = Interface { asked, device };
     let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for folder in FOLDERS.iter().map(|folder| asked.root.path(folder)) {
@@ -195,7 +201,7 @@ pub(super) fn run(asked: &Asked<'_>) -> io::Result<Option<Properties>> {
         if let Some(name) = interface.name(&link) {
             put(&mut properties, "ID_NET_NAME", name);
         }
-        if let Some(mtu) = link.setting(b"MTUBytes") {
+        if let Some(mtu) = link.setting(b"MTUBytes").filter(|_| asked.writes == Writes::Done) {
             fs::write(interface.device.folder().join("mtu"), mtu)?;
         }
         break;

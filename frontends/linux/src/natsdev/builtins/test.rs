@@ -11,6 +11,7 @@ use crate::cli::Matches;
 use crate::log::{self, Level};
 use crate::natsdev::NAME;
 use crate::natsdev::device::{Device, Root};
+use crate::natsdev::rules::evaluate::Writes;
 
 /// Runs `natsdev test-builtin COMMAND DEVPATH`.
 pub(in crate::natsdev) fn run(matches: &Matches) -> ExitCode {
@@ -18,7 +19,8 @@ pub(in crate::natsdev) fn run(matches: &Matches) -> ExitCode {
         return matches.error("expected a built-in and DEVPATH").report();
     };
     let root = Root::new(matches.path("root").unwrap_or(Path::new("/")));
-    match test(&root, command, devpath.as_bytes()) {
+    let writes = if matches.has("apply") { Writes::Done } else { Writes::Told };
+    match test(&root, command, devpath.as_bytes(), writes) {
         Ok(Some(text)) => {
             // A reader that went away is no error of ours.
             let _ = io::stdout().lock().write_all(&text);
@@ -32,9 +34,8 @@ pub(in crate::natsdev) fn run(matches: &Matches) -> ExitCode {
     }
 }
 
-fn test(root: &Root, command: &OsStr, devpath: &[u8]) -> io::Result<Option<Vec<u8>>> {
+fn test(root: &Root, command: &OsStr, devpath: &[u8], writes: Writes) -> io::Result<Option<Vec<u8>>> {
     let devpath = devpath.strip_prefix(b"/sys").filter(|rest| rest.starts_with(b"/")).unwrap_or(devpath);
     let device = Device::read(root, devpath, b"add")?;
-    let known = |key: &[u8]| device.property(key).map(<[u8]>::to_vec);
-    Ok(run_builtin(root, &device, &known, command.as_bytes())?.map(|properties| lines(&properties)))
+    Ok(run_builtin(root, &device, &[], writes, command.as_bytes())?.map(|properties| lines(&properties)))
 }

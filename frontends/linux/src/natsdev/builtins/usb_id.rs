@@ -138,7 +138,7 @@ impl Identity {
         let own = own.into_iter().filter(|(_, value, always)| *always || !value.is_empty());
         let mut properties = Properties::new();
         // Who has found out by another bus what it is has said so.
-        if (asked.known)(b"ID_BUS").is_none() {
+        if asked.property(b"ID_BUS").is_none() {
             put(&mut properties, "ID_BUS", "usb");
             own.clone().for_each(|(key, value, _)| put(&mut properties, &format!("ID_{key}"), value));
         }

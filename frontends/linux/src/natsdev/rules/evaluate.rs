@@ -118,7 +118,7 @@ pub(in crate::natsdev) fn evaluate<'r, 'm>(
                 result.map_or(Reply::No, Reply::Text)
             }
             Reply::Run { command, builtin: true } => {
-                let found = builtin(root, device, evaluation.outcome(), &command);
+                let found = builtin(root, device, evaluation.outcome(), terms.writes, &command);
                 if let Err(error) = &found {
                     tell(&Event::Failed { command: &command, error });
                 }
@@ -141,10 +141,11 @@ fn builtin(
     root: &Root,
     device: &Device,
     outcome: &Outcome<'_>,
+    writes: Writes,
     command: &[u8],
 ) -> io::Result<Option<builtins::Properties>> {
-    let known = |key: &[u8]| outcome.property(key).map(<[u8]>::to_vec);
-    builtins::run(root, device, &known, command)
+    let known: Vec<_> = outcome.properties().collect();
+    builtins::run(root, device, &known, writes, command)
 }
 
 /// Runs what the rules want to be run at the end.
@@ -160,7 +161,7 @@ pub(in crate::natsdev) fn run_all(
         [(&b"DEVLINKS"[..], links.as_mut_slice() as &[u8]), (b"TAGS", &tags), (b"CURRENT_TAGS", &tags)];
     for Run { command, builtin: is_builtin } in outcome.runs() {
         if is_builtin {
-            if let Err(error) = builtin(root, device, outcome, command) {
+            if let Err(error) = builtin(root, device, outcome, Writes::Done, command) {
                 tell(&Event::Failed { command, error: &error });
             }
             continue;
