@@ -209,8 +209,8 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
             continue;
         }
         if copies.first().is_some_and(|first| {
-            (&first.subject, &first.payload, &first.reply)
-                != (&message.subject, &message.payload, &message.reply)
+            (&first.subject, &first.payload, &first.reply, &first.header)
+                != (&message.subject, &message.payload, &message.reply, &message.header)
         }) {
             spill(&mut copies, &mut lines, prefix);
         }
