@@ -32,6 +32,8 @@ pub const COMMANDS: &[Applet] = &[
     #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::watch::COMMAND, run: crate::ctl::watch::run },
     #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::devices::COMMAND, run: crate::ctl::devices::run },
+    #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::sub::COMMAND, run: crate::ctl::sub::run },
     #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::pub_::COMMAND, run: crate::ctl::pub_::run },

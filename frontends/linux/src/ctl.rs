@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 = done, 1 = it did not work, 2 = the command line is wrong.
 
+pub mod devices;
 pub mod pub_;
 pub mod req;
 pub mod sub;
