@@ -1,4 +1,4 @@
-//! What lunix decides, as passive machines: broker, client session, devices, toasts, supervision.
+//! What lunix decides, as passive machines: broker, client session, devices, volumes, toasts, supervision.
 //!
 //! # The contract of every machine
 //!
@@ -21,6 +21,7 @@
 pub mod broker;
 pub mod device;
 pub mod micro;
+pub mod mount;
 pub mod session;
 pub mod supervise;
 pub mod time;

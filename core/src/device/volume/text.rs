@@ -9,7 +9,7 @@ pub type Uuid = Text<38>;
 /// The version of a file system's format.
 pub type Version = Text<24>;
 
-/// At most `N` bytes of text.
+/// At most `N` bytes of text; `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -19,6 +19,24 @@ pub struct Text<const N: usize> {
 impl<const N: usize> Text<N> {
     /// No text.
     pub const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+
+    /// All of `bytes`; `None` if they are too many.
+    ///
+    /// ```
+    /// use lunix_core::device::volume::Text;
+    /// assert_eq!(Text::<3>::whole(b"abc").unwrap().as_bytes(), b"abc");
+    /// assert_eq!(Text::<3>::whole(b"abcd"), None);
+    /// ```
+    pub fn whole(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= N).then(|| Self::cut(bytes))
+    }
+
+    /// As many of `bytes` as there is room for.
+    pub fn cut(bytes: &[u8]) -> Self {
+        let mut text = Self::EMPTY;
+        bytes.iter().for_each(|byte| text.push(*byte));
+        text
+    }
 
     /// The text.
     pub fn as_bytes(&self) -> &[u8] {
