@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(watches.written(), Vec::<Vec<u8>>::new());
         fs::write(&node, "x").unwrap();
         fs::write(&node, "y").unwrap();
-        assert_eq!(watches.written(), [devpath.clone()]);
+        assert_eq!(watches.written(), std::slice::from_ref(&devpath));
         watches.end(&devpath);
         fs::write(&node, "z").unwrap();
         assert_eq!(watches.written(), Vec::<Vec<u8>>::new());
