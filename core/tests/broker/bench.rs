@@ -114,7 +114,7 @@ pub(crate) struct Bench<M = Growing> {
     pub(crate) now: Instant,
     unread: Vec<Vec<u8>>,
     got: Vec<Vec<u8>>,
-    closed: Vec<Option<Reason>>,
+    pub(crate) closed: Vec<Option<Reason>>,
     /// Who is stalled, in this order.
     pub(crate) stalled: Vec<ClientId>,
     /// Answers to [`Action::Authenticate`], which knows users by their number for a name.

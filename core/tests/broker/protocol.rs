@@ -92,6 +92,16 @@ fn info_follows_the_first_ping_or_none() {
 }
 
 #[test]
+fn blanks_around_info_are_those_of_json() {
+    for (line, ends) in [("INFO \t{} \t", false), ("INFO {}\u{c}", true), ("INFO \u{b}{}", true)] {
+        let mut bench = bench();
+        let client = bench.open();
+        bench.say(client, line);
+        assert_eq!(bench.closed[client.index() as usize].is_some(), ends, "{line:?}");
+    }
+}
+
+#[test]
 fn a_pedantic_client_is_told_and_served() {
     dialogue(&[
         (r#"CONNECT {"verbose":false,"pedantic":true}"#, ""),

@@ -163,7 +163,23 @@ pub(super) fn line(bytes: &[u8], start: usize, limit: usize) -> Option<(&[u8], u
     let (text, _) = window.split_at_checked(find_lf(window)?)?;
     let end = start + text.len() + 1;
     let text = text.strip_suffix(b"\r").unwrap_or(text);
-    (text.len() <= limit).then(|| (text.trim_ascii(), end))
+    (text.len() <= limit).then(|| (trim(text), end))
+}
+
+/// Without the blanks around it; a form feed is none.
+fn trim(mut text: &[u8]) -> &[u8] {
+    const BLANKS: &[u8; 3] = b" \t\r";
+    while let [first, rest @ ..] = text
+        && BLANKS.contains(first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && BLANKS.contains(last)
+    {
+        text = rest;
+    }
+    text
 }
 
 /// A line's arguments.
