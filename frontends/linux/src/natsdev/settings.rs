@@ -55,7 +55,8 @@ pub static COMMAND: Command = Command {
             Flag {
                 names: &["skip-mistakes"],
                 value: None,
-                help: "leave out lines of rules that are wrong, as udev does, and refuse not all of them",
+                help: "leave out lines of rules, or of texts for `hwdb`, that are wrong, as udev does, and refuse not all of \
+                       them",
                 hint: Hint::None,
             },
             Flag {

@@ -53,7 +53,10 @@ fn parse(matches: &Matches) -> Result<(Vec<u8>, String), UsageError> {
         log::set_level(level);
     }
     if let Some(other) = matches.argument_text(0)?.filter(|command| *command != "test") {
-        return Err(matches.error(format_args!("expected 'test', found '{}'", Escaped(other))));
+        return Err(matches.error(format_args!(
+            "expected test, test-builtin, hwdb, trigger or settle, found '{}'",
+            Escaped(other)
+        )));
     }
     let devpath = matches.argument(1).ok_or_else(|| matches.error("expected DEVPATH"))?.as_bytes();
     // With or without /sys, as it is at hand.
