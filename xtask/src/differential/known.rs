@@ -94,6 +94,17 @@ pub(super) fn settle(lines: &mut Vec<String>) {
     lines.retain(|_| !judged.next().unwrap_or(false));
 }
 
+/// Puts in order what a reload says of each subscription that may not stay: nats-server goes through them as its map has them.
+pub(super) fn order_violations(lines: &mut [String]) {
+    let of_reload =
+        |line: &String| line.contains("Permissions Violation for Subscription") && line.contains("(sid ");
+    for run in lines.chunk_by_mut(|line, next| of_reload(line) && of_reload(next)) {
+        if run.first().is_some_and(of_reload) {
+            run.sort_unstable();
+        }
+    }
+}
+
 /// An operation that both servers are not asked to answer alike, and why.
 pub(super) struct Deliberate {
     pub(super) why: &'static str,

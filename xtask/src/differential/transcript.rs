@@ -218,6 +218,7 @@ fn said(items: Vec<Item>, prefix: &str, queues: &mut BTreeMap<String, usize>) ->
     }
     spill(&mut copies, &mut lines, prefix);
     known::settle(&mut lines);
+    known::order_violations(&mut lines);
     lines.extend(wanted.into_iter().map(|(_, _, line)| own(&line, prefix)));
     lines
 }
