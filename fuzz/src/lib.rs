@@ -11,6 +11,7 @@ pub mod config;
 pub mod device;
 pub mod json;
 pub mod leaf;
+pub mod mount;
 pub mod nats;
 pub mod nkey;
 pub mod queue;
@@ -45,6 +46,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("usb_interfaces", builtins::usb_interfaces),
     ("partition_table", device::partition_table),
     ("volume_probe", device::volume_probe),
+    ("mount_name", mount::name),
+    ("mount_ops", mount::ops),
     ("nats_client_stream", nats::client_stream),
     ("nats_leaf_stream", nats::leaf_stream),
     ("nats_connect_info", nats::connect_info),

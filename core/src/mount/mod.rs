@@ -107,6 +107,8 @@ pub enum Input<'a> {
     Failed(VolumeId, Errno),
     /// It is mounted no more, and not by us.
     Lost(VolumeId),
+    /// Somebody else has mounted it there, while we had not.
+    Taken(VolumeId, &'a [u8]),
     /// Whoever listens has missed something: what is mounted is said again.
     Announce,
     /// Time has passed.
@@ -227,6 +229,7 @@ impl<const N: usize> Volumes<N> {
             Input::Done(id) => self.slot(id)?.answer(Ok(()), deadline).map(|()| id),
             Input::Failed(id, errno) => self.slot(id)?.answer(Err(errno), deadline).map(|()| id),
             Input::Lost(id) => self.slot(id)?.lost().map(|()| id),
+            Input::Taken(id, target) => self.slot(id)?.taken(target).map(|()| id),
             Input::Announce => {
                 self.slots.iter_mut().for_each(Slot::announce);
                 Ok(VolumeId(0))
@@ -268,9 +271,10 @@ impl<const N: usize> Volumes<N> {
         slots.find(|(_, slot)| slot.is_at(devnode)).map(|(index, _)| VolumeId(index))
     }
 
-    /// All volumes.
+    /// All volumes, but for those of which the last has been said.
     pub fn iter(&self) -> impl Iterator<Item = (VolumeId, Volume<'_>)> {
-        (0..).zip(&self.slots).filter_map(|(index, slot)| Some((VolumeId(index), slot.view()?)))
+        let slots = (0..).zip(&self.slots).filter(|(_, slot)| !slot.is_over());
+        slots.filter_map(|(index, slot)| Some((VolumeId(index), slot.view()?)))
     }
 
     fn admit(&mut self, facts: Facts<'_>) -> Result<VolumeId, Refusal> {

@@ -135,12 +135,16 @@ impl Slot {
     /// What was to be done and said has been: to be called before every input.
     pub(super) fn clear(&mut self) {
         (self.say, self.act, self.abandon) = (None, None, false);
-        if self.state == State::Present {
-            if self.gone {
-                *self = Self::EMPTY;
-            }
+        if self.is_over() {
+            *self = Self::EMPTY;
+        } else if self.state == State::Present {
             self.target = Text::EMPTY;
         }
+    }
+
+    /// It is gone, and nothing is left to be done or said.
+    pub(super) fn is_over(&self) -> bool {
+        self.gone && self.state == State::Present && self.say.is_none()
     }
 
     pub(super) fn present(
@@ -266,6 +270,15 @@ impl Slot {
             }
             _ => Err(Refusal::NotMounted),
         }
+    }
+
+    pub(super) fn taken(&mut self, target: &[u8]) -> Result<(), Refusal> {
+        if self.state != State::Present {
+            return Err(Refusal::Mounted);
+        }
+        self.target = Text::whole(target).ok_or(Refusal::TooLong)?;
+        self.state = State::Theirs;
+        Ok(())
     }
 
     pub(super) fn announce(&mut self) {

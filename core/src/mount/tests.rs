@@ -141,6 +141,9 @@ fn what_others_mounted_is_theirs_and_what_was_ours_is_ours() {
     // They unmounted it: it is not taken from them.
     volumes.handle(NOW, Input::Present(A, Wish::Mount)).unwrap();
     assert_eq!(drain(&mut volumes), []);
+    volumes.handle(NOW, Input::Taken(id, b"/mnt")).unwrap();
+    assert_eq!(volumes.handle(NOW, Input::Mount(A.devnode)), Err(Refusal::Theirs));
+    assert_eq!(volumes.handle(NOW, Input::Taken(id, b"/mnt")), Err(Refusal::Mounted));
     let b = Facts { devnode: b"/dev/sdb1", ..A };
     let ours = volumes.handle(NOW, Input::Present(b, Wish::Ours(b"/media/A"))).unwrap();
     assert_eq!(drain(&mut volumes), [Action::Say(ours, Told::Again)]);
