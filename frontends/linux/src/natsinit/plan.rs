@@ -93,6 +93,8 @@ pub(crate) enum PlanError {
 
 const SERVER: &str = "natsd";
 const SUPERVISOR: &str = "natsinit";
+/// Daemons that are started only where somebody has asked for them: by name, or by this file.
+const ON_REQUEST: &[(&str, &str)] = &[("natsmount", "/etc/lunix/natsmount.conf")];
 const PORT: u16 = 4222;
 
 impl Plan {
@@ -130,12 +132,18 @@ impl Plan {
                 public: false,
             });
         }
-        let wanted = |name: &str| wish.services.is_empty() || wish.services.contains(&name);
+        let wanted = |name: &str| match configuration(name) {
+            _ if wish.services.contains(&name) => true,
+            Some(file) => wish.services.is_empty() && file.exists(),
+            None => wish.services.is_empty(),
+        };
         for name in known().filter(|name| wish.daemons && *name != SERVER && wanted(name)) {
+            let file = configuration(name).filter(|file| file.exists());
+            let arguments = file.map(|file| vec!["--config".into(), file.into()]);
             plan.notes.extend(notes(name).into_iter().map(|note| (name.to_owned(), note.to_owned())));
             plan.units.push(Unit {
                 name: name.into(),
-                program: Program::Applet(Vec::new()),
+                program: Program::Applet(arguments.unwrap_or_default()),
                 needs: needs.clone(),
                 policy,
                 output: Output::Lines,
@@ -200,6 +208,11 @@ impl Plan {
     }
 }
 
+/// The file that asks for a daemon which is not started otherwise.
+fn configuration(daemon: &str) -> Option<&'static Path> {
+    ON_REQUEST.iter().find(|(name, _)| *name == daemon).map(|(_, file)| Path::new(file))
+}
+
 /// The port, if a server could listen there now; a free one for 0.
 fn probe(port: u16) -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", port))?.local_addr()?.port())
@@ -215,6 +228,9 @@ fn notes(daemon: &str) -> Vec<&'static str> {
         if !Path::new("/sys/bus/usb").exists() {
             notes.push("this kernel has no USB: there will be no hardware.usb.* events");
         }
+    }
+    if daemon == "natsmount" && !rustix::process::geteuid().is_root() {
+        notes.push("not root: it cannot mount anything");
     }
     notes
 }
