@@ -75,6 +75,12 @@ fn users_of_this_machine_over_tcp() {
     assert_eq!(root.line(), "PONG");
     assert_eq!([somebody.line(), somebody.line()], ["MSG hardware.usb.add 4 2", "hi"]);
     somebody.sync();
+    // What is mounted may be seen, and is changed by root.
+    somebody.say("PUB volume.list 0\n\nPUB volume.mount 0\n\nPUB volume.unmount 0\n\nPING");
+    for subject in ["volume.mount", "volume.unmount"] {
+        assert_eq!(somebody.line(), format!("-ERR 'Permissions Violation for Publish to \"{subject}\"'"));
+    }
+    assert_eq!(somebody.line(), "PONG");
     // Credentials that nobody has asked for change nothing.
     let mut again = as_user(SOMEBODY, || server.open());
     assert_eq!(say_connect(&mut again, &json!({"user": "root", "pass": "x"})), "PONG");
