@@ -21,6 +21,8 @@ pub const DAEMONS: &[Applet] = &[
     Applet { command: &crate::natsdev::COMMAND, run: crate::natsdev::run },
     #[cfg(feature = "natsinit")]
     Applet { command: &crate::natsinit::COMMAND, run: crate::natsinit::run },
+    #[cfg(feature = "natsmount")]
+    Applet { command: &crate::natsmount::COMMAND, run: crate::natsmount::run },
     #[cfg(feature = "natstoast")]
     Applet { command: &crate::natstoast::COMMAND, run: crate::natstoast::run },
 ];

@@ -20,6 +20,8 @@ pub mod natsd;
 pub mod natsdev;
 #[cfg(feature = "natsinit")]
 pub mod natsinit;
+#[cfg(feature = "natsmount")]
+pub mod natsmount;
 #[cfg(feature = "natstoast")]
 pub mod natstoast;
 pub mod notify;

@@ -270,6 +270,71 @@ static USAGE: Shape = Shape {
 static USAGE_OR_ERROR: Shape =
     Shape { name: "UsageOrError", about: "", body: Body::OneOf(&[&USAGE, &ERROR]) };
 
+static MOUNTED: Shape = Shape {
+    name: "MountedVolume",
+    about: "A volume that is, or was, mounted.",
+    body: Body::Object(&[
+        must("devnode", Text, "with /dev/"),
+        must("target", Text, "the folder; made by natsmount, and removed once it is unmounted"),
+        may("fstype", Text, "as `mount -t` names it"),
+        may("label", Text, "as its owner wrote it"),
+        may("uuid", Text, "as blkid prints it"),
+        may("again", Flag, "true where it was mounted before: after a reconnect or a restart"),
+    ]),
+};
+
+static VOLUME_FAILED: Shape = Shape {
+    name: "VolumeFailed",
+    about: "A volume that could not be mounted or unmounted.",
+    body: Body::Object(&[
+        must("devnode", Text, "with /dev/"),
+        may("target", Text, "the folder"),
+        may("fstype", Text, "as `mount -t` names it"),
+        may("label", Text, "as its owner wrote it"),
+        may("uuid", Text, "as blkid prints it"),
+        must("action", Word(&["mount", "unmount"]), ""),
+        must("errno", Whole, "the kernel's number; 110 where it took too long"),
+        must("error", Text, "the same in words"),
+    ]),
+};
+
+static KNOWN_VOLUME: Shape = Shape {
+    name: "KnownVolume",
+    about: "A volume, and how it stands.",
+    body: Body::Object(&[
+        must("devnode", Text, "with /dev/"),
+        may("target", Text, "where it is mounted, or is about to be"),
+        may("fstype", Text, "as `mount -t` names it"),
+        may("label", Text, "as its owner wrote it"),
+        may("uuid", Text, "as blkid prints it"),
+        must(
+            "state",
+            Word(&["present", "mounting", "mounted", "unmounting", "theirs"]),
+            "`theirs`: somebody else mounted it, and it is left alone",
+        ),
+    ]),
+};
+
+static KNOWN_VOLUMES: Shape = Shape { name: "KnownVolumes", about: "", body: Body::List(&KNOWN_VOLUME) };
+
+static MOUNT: Shape = Shape {
+    name: "Mount",
+    about: "",
+    body: Body::Object(&[must("devnode", Text, "a block device in /dev, announced or not")]),
+};
+
+static UNMOUNT: Shape = Shape {
+    name: "Unmount",
+    about: "One of these.",
+    body: Body::Object(&[
+        may("devnode", Text, "what to unmount"),
+        may("target", Text, "where it is mounted"),
+    ]),
+};
+
+static MOUNTED_OR_ERROR: Shape =
+    Shape { name: "MountedVolumeOrError", about: "", body: Body::OneOf(&[&MOUNTED, &ERROR]) };
+
 const fn event(address: &'static str, about: &'static str, payload: &'static Shape) -> Subject {
     Subject { address, kind: Kind::Event, about, payload, reply: None }
 }
@@ -364,6 +429,26 @@ pub static GROUPS: &[Group] = &[
             either("toast.dismiss", "The user put a toast away.", &TOAST_ID, &TOAST_ID_OR_ERROR),
             request("toast.list", "The toasts that are shown or wait.", &NOTHING, &TOASTS),
             request("toast.history", "The last 32 that were closed, the last first.", &NOTHING, &TOASTS),
+        ],
+    },
+    Group {
+        program: "natsmount",
+        about: "Volumes: mounted when their devices come, by rules, and unmounted when they go.",
+        notes: &[
+            "Nothing is mounted without rules or `--all`, but for what `volume.mount` asks for. docs/natsmount.md says how.",
+            "What is mounted already is left alone. What somebody has unmounted stays so until its device comes anew.",
+            "A volume whose device is gone is unmounted whoever uses it; `volume.unmount` only unmounts what nobody uses.",
+            "A request is answered when it is done. One that is refused is answered `{error}`, with the headers \
+             `Nats-Service-Error` and `Nats-Service-Error-Code`.",
+            "After a reconnect what is mounted is announced again, with `again: true`.",
+        ],
+        subjects: &[
+            event("volume.mounted", "A volume is mounted.", &MOUNTED),
+            event("volume.unmounted", "A volume is not mounted any more, whoever unmounted it.", &MOUNTED),
+            event("volume.failed", "A volume could not be mounted or unmounted.", &VOLUME_FAILED),
+            request("volume.list", "The volumes that are present.", &NOTHING, &KNOWN_VOLUMES),
+            request("volume.mount", "Mounts one, as the rules have it or safely.", &MOUNT, &MOUNTED_OR_ERROR),
+            request("volume.unmount", "Unmounts one.", &UNMOUNT, &MOUNTED_OR_ERROR),
         ],
     },
     Group {

@@ -178,6 +178,19 @@ static LOOKS: &[Look] = &[
         ],
     },
     Look {
+        pattern: "volume.failed",
+        colour: RED,
+        facts: &[
+            Name("label"),
+            Plain("devnode"),
+            Plain("fstype"),
+            Labelled("no", "action"),
+            Bad("error", "error"),
+            Hidden("errno"),
+            Hidden("uuid"),
+        ],
+    },
+    Look {
         pattern: "volume.>",
         colour: GREEN,
         facts: &[Name("label"), Plain("devnode"), Labelled("on", "target"), Plain("fstype"), Hidden("uuid")],

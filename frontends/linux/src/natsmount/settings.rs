@@ -1,0 +1,144 @@
+//! What natsmount is told, on its command line and in its file.
+
+use std::path::{Path, PathBuf};
+
+use lunix_core::mount::Limits;
+use lunix_core::time::Duration;
+
+use super::NAME;
+use super::rules::{Class, Rule};
+use crate::bus::Options;
+use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::config::{self, Mistakes};
+use crate::log::{self, Level};
+
+/// The command line of `natsmount`.
+pub static COMMAND: Command = Command {
+    name: NAME,
+    about: "mount volumes when their devices come, unmount them when they go",
+    arguments: &[],
+    flags: &[
+        &[
+            Flag {
+                names: &["all", "a"],
+                value: None,
+                help: "mount every volume of every USB device that no rule is about",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["media"],
+                value: Some("FOLDER"),
+                help: "where folders to mount on are made [/media]",
+                hint: Hint::Folder,
+            },
+            Flag {
+                names: &["state"],
+                value: Some("FOLDER"),
+                help: "where it notes which of them are its own [/run/lunix/mounts]",
+                hint: Hint::Folder,
+            },
+            Flag {
+                names: &["perform"],
+                value: Some("WORD"),
+                help: "only do what these words say, once: how the daemon tells its children (repeatable)",
+                hint: Hint::None,
+            },
+        ],
+        NATS,
+        DAEMON,
+        BASIC,
+    ],
+    of: None,
+    style: Style::Gnu,
+    details: &[
+        "Without rules (--config) and without --all it mounts nothing but what volume.mount asks for. Volumes are mounted nosuid, nodev \
+         and noexec unless a rule says otherwise, and read-only where the kernel does not write safely.",
+        "It publishes volume.mounted, volume.unmounted and volume.failed, and answers volume.list, volume.mount {devnode} and \
+         volume.unmount {devnode or target}. `lunix schema --markdown` describes all of them.",
+        "What is mounted when it ends stays mounted; when it starts again, it takes that over.",
+    ],
+    examples: &[
+        ("natsmount --all", "mount every stick below /media"),
+        ("natsmount --config natsmount.conf --check-config", "look for mistakes in rules"),
+        ("lunix req volume.unmount '{\"target\": \"/media/HOLIDAY\"}'", "before pulling it out"),
+    ],
+};
+
+/// What it is told.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) bus: Options,
+    pub(super) media: PathBuf,
+    pub(super) state: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// Why there are no settings.
+pub(super) enum Wrong {
+    Usage(UsageError),
+    File(Mistakes),
+}
+
+impl From<UsageError> for Wrong {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl Settings {
+    pub(super) fn from_matches(matches: &Matches) -> Result<Self, Wrong> {
+        if let Some(level) = matches.text("log")?.and_then(Level::from_name) {
+            log::set_level(level);
+        }
+        let mut bus = Options::from_matches(NAME, matches)?;
+        bus.description = "volumes, mounted by rules";
+        let path = |key| matches.path(key).map(Path::to_path_buf);
+        let mut settings = Self {
+            bus,
+            media: path("media").unwrap_or_else(|| "/media".into()),
+            state: path("state").unwrap_or_else(|| "/run/lunix/mounts".into()),
+            limits: Limits::STANDARD,
+            rules: Vec::new(),
+        };
+        if let Some(file) = matches.path("config") {
+            settings.read(file, matches.has("media")).map_err(Wrong::File)?;
+        }
+        if matches.has("all") {
+            settings.rules.push(Rule::all());
+        }
+        for (key, path) in [("media", &settings.media), ("state", &settings.state)] {
+            if !path.is_absolute() {
+                return Err(matches.wrong(key, "an absolute path", &path.to_string_lossy()).into());
+            }
+        }
+        Ok(settings)
+    }
+
+    fn read(&mut self, file: &Path, media_given: bool) -> Result<(), Mistakes> {
+        const LEAST: Duration = Duration::from_secs(1);
+        const MOST: Duration = Duration::from_secs(3600);
+        let mut file = config::read(file)?;
+        if let Some(media) = file.take(&["media"]) {
+            let absolute =
+                |text: &str| text.starts_with('/').then(|| PathBuf::from(text.trim_end_matches('/')));
+            let media = media.parsed("an absolute path", absolute);
+            self.media = media.filter(|_| !media_given).unwrap_or_else(|| self.media.clone());
+        }
+        if let Some(time) = file.duration(&["timeout"], LEAST, MOST) {
+            self.limits.time = time;
+        }
+        if let Some(rules) = file.block(&["rules"]) {
+            self.rules = Rule::take(rules, &self.media.to_string_lossy());
+        }
+        for remark in file.finish()? {
+            log::line(Level::Warn, NAME, remark);
+        }
+        Ok(())
+    }
+
+    /// A rule is about block devices that are no USB devices.
+    pub(super) fn wants_blocks(&self) -> bool {
+        self.rules.iter().any(|rule| rule.class() == Class::Block)
+    }
+}
