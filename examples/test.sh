@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs every example against the server at URL: one hardware.usb.add must make exactly one toast.in. Usage: test.sh URL
+# Runs every example against the server at URL: one hardware.usb.add must make exactly one toast.in, or one mount.
+# Usage: test.sh URL
 # Needs `lunix` in $PATH; packages go to $LUNIX_CACHE. Nobody else may use these subjects meanwhile.
 set -eu
 NATS_URL="${1:-${NATS_URL:-nats://127.0.0.1:4222}}"
@@ -81,6 +82,51 @@ check() {
     fi
 }
 
+# An example that mounts: told of a stick that comes and goes, it must call mount and umount once each, which are not the
+# real ones here. Usage: check_mount NAME COMMAND...
+check_mount() {
+    name=$1
+    shift
+    mkdir -p "$scratch/bin"
+    : >"$scratch/calls"
+    for program in mount umount; do
+        printf '#!/bin/sh\necho "%s $*" >>"%s/calls"\n' "$program" "$scratch" >"$scratch/bin/$program"
+        chmod +x "$scratch/bin/$program"
+    done
+    setsid env PATH="$scratch/bin:$PATH" "$@" </dev/null >"$scratch/log" 2>&1 &
+    example=$!
+    why=
+    stick='{"devpath":"/devices/example","volumes":[{"devnode":"/dev/sda","fstype":null},{"devnode":"/dev/sda1","fstype":"vfat"}]}'
+    printf '%s\n' 'mount -o nosuid,nodev,noexec /dev/sda1 /myplace' 'umount --lazy /myplace' >"$scratch/expected"
+    if ! reach hardware.usb.add "$stick" || ! called 1; then
+        why="it does not mount"
+    elif ! reach hardware.usb.remove "$stick" || ! called 2; then
+        why="it does not unmount"
+    elif ! cmp -s "$scratch/calls" "$scratch/expected"; then
+        why="other calls than expected: $(cat "$scratch/calls")"
+    fi
+    end "$example"
+    wait "$example" 2>/dev/null || true
+    example=
+    if [ -z "$why" ]; then
+        echo "ok $name"
+    else
+        echo "FAILED $name: $why"
+        cat "$scratch/log" >&2
+        failed=1
+    fi
+}
+
+# Waits for so many calls.
+called() {
+    tries=0
+    while [ "$(wc -l <"$scratch/calls")" -lt "$1" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || return 1
+        sleep 0.1
+    done
+}
+
 has() {
     command -v "$1" >/dev/null 2>&1
 }
@@ -94,6 +140,7 @@ check usb-toast.sh sh "$here/usb-toast.sh"
 modules="$cache/interop-node"
 if ! has node || ! has npm; then
     skip usb-toast.mjs "no node or no npm here"
+    skip automount.mjs "no node or no npm here"
 else
     mkdir -p "$modules"
     [ -d "$modules/node_modules/@nats-io/transport-node" ] ||
@@ -101,10 +148,12 @@ else
             @nats-io/transport-node@3.4.0 >"$scratch/log" 2>&1 || true
     if [ -d "$modules/node_modules/@nats-io/transport-node" ]; then
         # Node looks for packages beside the program.
-        cp "$here/usb-toast.mjs" "$modules/"
+        cp "$here/usb-toast.mjs" "$here/automount.mjs" "$modules/"
         check usb-toast.mjs node "$modules/usb-toast.mjs"
+        check_mount automount.mjs node "$modules/automount.mjs" /myplace
     else
         skip usb-toast.mjs "@nats-io/transport-node cannot be had: $(tail -n 1 "$scratch/log")"
+        skip automount.mjs "@nats-io/transport-node cannot be had"
     fi
 fi
 
