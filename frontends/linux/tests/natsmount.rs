@@ -246,6 +246,38 @@ fn what_was_mounted_is_taken_over() {
 }
 
 #[test]
+fn another_medium_at_the_same_node_is_another_volume() {
+    let Some((world, stick)) = world("another_medium_at_the_same_node_is_another_volume", true) else {
+        return;
+    };
+    let natsmount = Natsmount::start(&world, &["--all"]);
+    let mut client = Client::connect();
+    client.publish("hardware.usb.add", &stick.event("ext4", "HOLIDAY"));
+    client.nth("volume.mounted", 1);
+    // Out and in again at once: the first is still being unmounted.
+    for subject in ["hardware.usb.remove", "hardware.usb.add"] {
+        client.publish(subject, &stick.event("ext4", "HOLIDAY"));
+    }
+    client.nth("volume.unmounted", 1);
+    let target = client.nth("volume.mounted", 2)["target"].as_str().unwrap().to_owned();
+    drop(natsmount);
+    let note = world.folder.join("state").join(Path::new(&target).file_name().unwrap());
+    let mut noted: Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
+    let Some(medium) = noted["medium"].as_u64() else {
+        return eprintln!("SKIPPED another_medium_at_the_same_node_is_another_volume: no diskseq");
+    };
+    noted["medium"] = (medium + 1).into();
+    fs::write(&note, noted.to_string()).unwrap();
+    let _natsmount = Natsmount::start(&world, &["--all"]);
+    client.nth("volume.unmounted", 2);
+    client.publish("hardware.usb.add", &stick.event("ext4", "HOLIDAY"));
+    // The one that was taken over for a moment was the third.
+    client.nth("volume.mounted", 4);
+    client.publish("hardware.usb.remove", &stick.event("ext4", "HOLIDAY"));
+    client.nth("volume.unmounted", 3);
+}
+
+#[test]
 fn what_cannot_be_mounted_is_told() {
     let Some((world, stick)) = world("what_cannot_be_mounted_is_told", false) else { return };
     let _natsmount = Natsmount::start(&world, &["--all"]);

@@ -281,6 +281,15 @@ pub(super) fn device_of(devnode: &[u8]) -> Option<(u32, u32)> {
     found.file_type().is_block_device().then(|| (rustix::fs::major(number), rustix::fs::minor(number)))
 }
 
+/// The number of the medium in that device, which no other one has had since the machine was started; `None` before
+/// Linux 5.15.
+pub(super) fn medium_of((major, minor): (u32, u32)) -> Option<u64> {
+    let device = Path::new("/sys/dev/block").join(format!("{major}:{minor}"));
+    // A partition has that of its disk.
+    let files = ["diskseq", "../diskseq"].map(|file| device.join(file));
+    files.iter().find_map(|file| std::fs::read_to_string(file).ok())?.trim().parse().ok()
+}
+
 impl Contents {
     fn parse(text: &[u8]) -> Self {
         let mut parts = text.splitn(3, |byte| *byte == 0).map(<[u8]>::to_vec);

@@ -13,8 +13,8 @@ use lunix_proto::Full;
 use lunix_proto::json::{self, Writer};
 
 use super::folders::Folders;
-use super::jobs::{Jobs, Work, device_of};
-use super::rules::{self, Candidate, Plan, Rule};
+use super::jobs::{Jobs, Work, device_of, medium_of};
+use super::rules::{self, Candidate, Class, Plan, Rule};
 use super::table::Table;
 use super::{NAME, Token, requests};
 use crate::bus::{Bus, Message};
@@ -42,6 +42,8 @@ pub(super) struct Keeper {
 #[derive(Clone, Debug, Default)]
 struct Beside {
     number: (u32, u32),
+    /// The medium in it, if the kernel numbers them.
+    medium: Option<u64>,
     /// The device that it is in.
     device: Vec<u8>,
     plan: Option<Plan>,
@@ -82,11 +84,18 @@ impl Keeper {
                 label: label.as_bytes(),
                 uuid: uuid.as_bytes(),
             };
-            if self.handle(bus, Input::Present(facts, Wish::Ours(target))).is_ok()
-                && device_of(facts.devnode)
-                    .is_none_or(|number| number != mount.device && mount.source != facts.devnode)
-            {
+            let Ok(id) = self.handle(bus, Input::Present(facts, Wish::Ours(target))) else { continue };
+            let medium = object.and_then(|object| object.get("medium")).and_then(|value| value.as_u64());
+            let number = device_of(facts.devnode)
+                .filter(|number| *number == mount.device || mount.source == facts.devnode)
+                .filter(|number| !is_another(medium, medium_of(*number)));
+            let Some(number) = number else {
                 let _ = self.handle(bus, Input::Gone(facts.devnode));
+                continue;
+            };
+            let plan = rules::asked(&self.rules, &Candidate { class: Class::Usb, facts, device: None });
+            if let Some(beside) = self.beside.get_mut(id.index()) {
+                *beside = Beside { number, medium, plan: Some(plan), ..Beside::default() };
             }
         }
     }
@@ -104,9 +113,16 @@ impl Keeper {
         let safe =
             devnode.starts_with(b"/dev/") && !devnode.split(|byte| *byte == b'/').any(|part| part == b"..");
         let number = Some(devnode).filter(|_| safe).and_then(device_of).ok_or(Refusal::Unknown)?;
+        let medium = medium_of(number);
+        // Nobody has said that the last one went: natsdev or the server was away.
+        if let Some(old) = self.volumes.find(devnode).and_then(|id| self.beside.get(id.index()))
+            && is_another(old.medium, medium)
+        {
+            let _ = self.handle(bus, Input::Gone(devnode));
+        }
         let plan = rules::asked(&self.rules, candidate);
         let wanted = !asked && rules::decide(&self.rules, candidate).is_some();
-        let elsewhere = self.table.of(number, devnode).next().map(|mount| mount.target.clone());
+        let elsewhere = self.elsewhere(number, devnode);
         let wish = match &elsewhere {
             Some(target) => Wish::Theirs(target),
             None if wanted => Wish::Mount,
@@ -119,16 +135,27 @@ impl Keeper {
             log::line(Level::Info, NAME, text);
         }
         let id = self.volumes.handle(monotonic(), Input::Present(candidate.facts, wish))?;
-        // What is being done with it goes on as it was planned.
-        if matches!(known, None | Some(State::Present | State::Theirs))
-            && let Some(beside) = self.beside.get_mut(id.index())
-        {
-            let waiting = std::mem::take(&mut beside.waiting);
-            *beside = Beside { number, device: device.to_vec(), plan: Some(plan), waiting };
+        if let Some(beside) = self.beside.get_mut(id.index()) {
+            beside.device = device.to_vec();
+            // What is being done with it goes on as it was planned.
+            if matches!(known, None | Some(State::Present | State::Theirs)) {
+                (beside.number, beside.medium, beside.plan) = (number, medium, Some(plan));
+            }
         }
         // Only now: the model may want it mounted at once.
         self.carry_out(bus);
         Ok(id)
+    }
+
+    /// Where somebody else has mounted it.
+    fn elsewhere(&self, number: (u32, u32), devnode: &[u8]) -> Option<Vec<u8>> {
+        // Of one that went and came again, the old mount may be there for a moment.
+        let is_ours = |target: &[u8]| {
+            let mut volumes = self.volumes.iter().map(|(_, volume)| volume);
+            volumes.any(|volume| volume.target == target && volume.state != State::Theirs)
+        };
+        let mut mounts = self.table.of(number, devnode);
+        mounts.find(|mount| !is_ours(&mount.target)).map(|mount| mount.target.clone())
     }
 
     /// All volumes of `device` that are not among `still` are gone, and all whose node is.
@@ -252,7 +279,7 @@ impl Keeper {
         };
         let facts = volume.facts;
         let plan = beside.plan.as_ref().ok_or(INVALID)?;
-        let note = note(&facts).map_err(|_| INVALID)?;
+        let note = note(&facts, beside.medium).map_err(|_| INVALID)?;
         let target = self.folders.make(&plan.name, &note).map_err(|error| {
             log::line(Level::Warn, NAME, format_args!("no folder {}: {error}", plan.name.as_str()));
             Errno(error.raw_os_error().and_then(|errno| u16::try_from(errno).ok()).unwrap_or(INVALID.0))
@@ -328,8 +355,13 @@ impl Keeper {
     }
 }
 
+/// Both are known, and differ.
+fn is_another(old: Option<u64>, new: Option<u64>) -> bool {
+    old.zip(new).is_some_and(|(old, new)| old != new)
+}
+
 /// What is noted of a folder: what is mounted there.
-fn note(facts: &Facts<'_>) -> Result<Vec<u8>, Full> {
+fn note(facts: &Facts<'_>, medium: Option<u64>) -> Result<Vec<u8>, Full> {
     let mut out = vec![0; 4 << 10];
     let mut json = Writer::new(&mut out);
     json.begin_object();
@@ -337,6 +369,9 @@ fn note(facts: &Facts<'_>) -> Result<Vec<u8>, Full> {
         [("devnode", facts.devnode), ("fstype", facts.fstype), ("label", facts.label), ("uuid", facts.uuid)];
     for (key, text) in texts {
         json.key(key).string_bytes(text);
+    }
+    if let Some(medium) = medium {
+        json.key("medium").number(medium);
     }
     let length = json.end_object().finish()?;
     out.truncate(length);
