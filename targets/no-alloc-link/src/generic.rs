@@ -5,6 +5,7 @@
 
 use lunix_core::device::table::Identity;
 use lunix_core::device::volume::Label;
+use lunix_core::mount::Volume;
 use lunix_core::time::Instant;
 use lunix_core::toast::Toast;
 use lunix_proto::Full;
@@ -15,6 +16,7 @@ use crate::one;
 
 // : lunix_core::broker::Broker = lunix_core::broker::Arrays<16, 8, 2, 4, 2>
 // : lunix_core::broker::Turn = lunix_core::broker::Arrays<16, 8, 2, 4, 2>
+// : lunix_core::mount::Volumes = 4
 // : lunix_core::session::Session = &'static mut [u8], 4, 4
 // : lunix_core::supervise::Cycle = 4
 // : lunix_core::supervise::System = 4, 8
@@ -32,6 +34,11 @@ fn device(vars: Vars<'_>, out: &mut [u8]) -> Result<usize, Full> {
 // = lunix_core::device::table::Identity::of
 fn identity(vars: Vars<'_>) -> Identity {
     Identity::of(vars.copied())
+}
+
+// = lunix_core::mount::encode::list
+fn volumes(out: &mut [u8], volumes: core::slice::Iter<'_, Volume<'_>>) -> Result<usize, Full> {
+    lunix_core::mount::encode::list(out, volumes.copied())
 }
 
 // = lunix_core::toast::encode::list
@@ -52,6 +59,7 @@ fn property<'b>(builder: monitor::Builder<'b>, key: &[u8], value: &str) -> monit
 pub(crate) fn references() {
     one(device as *const ());
     one(identity as *const ());
+    one(volumes as *const ());
     one(list as *const ());
     one(var as *const ());
     one(property as *const ());
@@ -60,6 +68,10 @@ pub(crate) fn references() {
     one(Label::as_bytes as *const ());
     // = lunix_core::device::volume::Text::is_empty
     one(Label::is_empty as *const ());
+    // = lunix_core::device::volume::Text::whole
+    one(Label::whole as *const ());
+    // = lunix_core::device::volume::Text::cut
+    one(Label::cut as *const ());
     // Made by macros.
     // = lunix_proto::nats::fields!::write
     one(Connect::write as *const ());
