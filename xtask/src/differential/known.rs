@@ -69,8 +69,13 @@ pub(super) fn is_told_why(ours: &[String], theirs: &[String]) -> bool {
 /// Whether a connection's answers are those of the other server up to where the server reset it: bytes that it had
 /// not read then take with them what it had not sent, and how much that is depends on speed.
 pub(super) fn is_cut_short(lines: &[String], whole: &[String]) -> bool {
-    let [before @ .., torn, end] = lines else { return false };
-    torn.starts_with("torn: ") && end == "closed" && whole.starts_with(before) && whole.last() == Some(end)
+    // Who has ended its own side before is not told that the other one ends.
+    let (lines, whole) = match (lines, whole) {
+        ([lines @ .., end], [whole @ .., other_end]) if end == "closed" && other_end == end => (lines, whole),
+        both => both,
+    };
+    let [before @ .., torn] = lines else { return false };
+    torn.starts_with("torn: ") && whole.starts_with(before)
 }
 
 /// Takes out of a connection's answers what only one server says, for a reason.
@@ -250,6 +255,21 @@ mod tests {
         assert_eq!(header(b"no header at all"), b"no header at all");
         assert_eq!(without_token("\"_R_.abc\""), "\"_R_.?\"");
         assert_eq!(without_token("\"_R_.%\""), "\"_R_.%\"");
+    }
+
+    #[test]
+    fn a_reset_may_come_in_the_middle_of_something() {
+        let lines = |text: &str| text.split('|').map(str::to_owned).collect::<Vec<_>>();
+        for (torn, whole) in [
+            ("PONG|torn: x|closed", "PONG|MSG|PONG|closed"),
+            ("PONG|torn: x", "PONG|MSG|PONG"),
+            ("PONG|torn: x", "PONG"),
+            ("torn: x|closed", "closed"),
+        ] {
+            assert!(is_cut_short(&lines(torn), &lines(whole)), "{torn}");
+        }
+        assert!(!is_cut_short(&lines("PONG|torn: x"), &lines("+OK|MSG")));
+        assert!(!is_cut_short(&lines("PONG|MSG"), &lines("PONG")));
     }
 
     #[test]
