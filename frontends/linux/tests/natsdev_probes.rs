@@ -105,6 +105,7 @@ fn a_volume_whose_reads_hang_costs_its_time_and_no_more() {
     // A swap area: the least that is recognised.
     let mut page = vec![0; 1 << 16];
     page[1024..1028].copy_from_slice(&1_u32.to_le_bytes());
+    page[1028..1032].copy_from_slice(&15_u32.to_le_bytes());
     page[4086..4096].copy_from_slice(b"SWAPSPACE2");
     fs::write(&plain, page).unwrap();
 

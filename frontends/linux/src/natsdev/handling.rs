@@ -28,7 +28,7 @@ pub(super) struct Handling {
     queue: Queue<'static>,
     workers: Workers,
     pub(super) watches: Watches,
-    /// For rules that take no time.
+    /// For rules that take no time; none while there is nothing to do.
     memory: Vec<u8>,
     /// An event that was handled at once.
     done: Option<(EventId, Option<Watch>)>,
@@ -52,7 +52,7 @@ impl Handling {
             queue: Queue::new(vec![Slot::EMPTY; EVENTS].leak(), vec![0; BYTES].leak()),
             workers: Workers::new(ground)?,
             watches: Watches::new()?,
-            memory: vec![0; evaluate::MEMORY],
+            memory: Vec::new(),
             done: None,
             asks: VecDeque::new(),
             flag,
@@ -87,6 +87,10 @@ impl Handling {
             if let Ok(event) = Uevent::parse(message) {
                 self.watches.end(event.devpath());
             }
+            if self.memory.is_empty() {
+                // Pages that are never written to take no memory.
+                self.memory = vec![0; evaluate::MEMORY];
+            }
             match self.workers.ground().handle(message, &mut self.memory, Time::None) {
                 Ok(watch) => {
                     self.done = Some((event, watch));
@@ -100,6 +104,9 @@ impl Handling {
             // Without the folder nobody waits for it.
             let _ = if busy { File::create(&self.flag).map(drop) } else { fs::remove_file(&self.flag) };
             self.flagged = busy;
+        }
+        if !busy {
+            self.memory = Vec::new();
         }
     }
 
