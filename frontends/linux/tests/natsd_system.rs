@@ -317,7 +317,8 @@ fn lame_duck_mode_is_said() {
 
 #[test]
 fn nothing_wakes_it_where_nobody_listens() {
-    let server = Server::natsd(CONFIG);
+    // Who looks for the next message for a while sleeps as soundly afterwards.
+    let server = Server::natsd(&format!("{CONFIG}\nbusy_poll: 1ms"));
     let mut system = login(&server, "sys");
     system.say("SUB $SYS.ACCOUNT.> 1");
     system.sync();

@@ -113,7 +113,7 @@ pub static COMMAND: Command = Command {
         "The configuration file has nats-server's syntax (blocks, lists, include, $VARIABLES) and its keys: host, \
          port, listen, client_advertise, server_name, server_tags, max_payload, max_control_line, max_connections, max_subscriptions, max_pending, write_deadline, no_fast_producer_stall, \
          ping_interval, ping_max, no_header_support, pid_file, ports_file_dir, log_file, logtime, debug, trace, \
-         lame_duck_duration, lame_duck_grace_period, http, http_port, http_base_path, max_closed_clients; and our own: socket, max_pending_all (what may wait for all clients together).",
+         lame_duck_duration, lame_duck_grace_period, http, http_port, http_base_path, max_closed_clients; and our own: socket, max_pending_all (what may wait for all clients together), busy_poll (for how long it looks for the next message before it sleeps; at most 1ms).",
         "Who may connect: authorization with users, passwords (plain or bcrypt), token, nkeys and permissions; accounts; \
          no_auth_user; operator, trusted_keys, resolver and resolver_preload for NATS 2 tokens. Processes of this machine \
          need no credentials where none are configured: they are known by their uid, on the UNIX socket and over \

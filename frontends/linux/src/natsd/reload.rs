@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use lunix_core::broker::Input;
+use lunix_core::time::Duration;
 
 use super::log::{Log, Tag};
 use super::server::{Server, Token};
@@ -46,6 +47,11 @@ impl Source {
     }
 }
 
+/// [`Settings::operation`]'s `busy_poll`, in the reactor's words.
+pub(super) fn busy(settings: &Settings) -> Duration {
+    Duration::from_micros(settings.operation.busy_poll.as_micros().try_into().unwrap_or(0))
+}
+
 impl Server {
     /// Reads the settings again and applies what has changed.
     /// Answers whether it could be.
@@ -53,6 +59,7 @@ impl Server {
         let Some(old) = self.source.reload(&self.wires.log) else { return false };
         let new = &self.source.settings;
         self.wires.log.follow(&new.logging);
+        reactor.set_busy(busy(new));
         let limits = new.limits;
         let advertise = new.listen.client_advertise != old.listen.client_advertise;
         if advertise {

@@ -17,7 +17,7 @@ use super::listen::{self, Listener};
 use super::log::{Log, Tag};
 use super::memory::Growing;
 use super::monitor::Monitor;
-use super::reload::Source;
+use super::reload::{Source, busy};
 use super::server::{Server, Token};
 use super::settings::Socket;
 use super::tls::Acceptor;
@@ -105,6 +105,7 @@ impl Started {
         }
 
         let mut reactor = Reactor::new().map_err(|error| error.to_string())?;
+        reactor.set_busy(busy(settings));
         let (host, tls) = (&settings.listen.host, settings.tls.tls.as_ref());
         let monitor = Monitor::new(&settings.monitoring, tls, host, reactor.now())
             .map_err(|error| format!("monitoring: {error}"))?;

@@ -15,7 +15,12 @@ pub struct Operation {
     pub lame_duck_grace_period: Duration,
     /// What the server's statistics are labelled with.
     pub tags: Vec<String>,
+    /// For how long it looks for the next message before it sleeps.
+    pub busy_poll: Duration,
 }
+
+/// Longer than this it is cheaper to sleep.
+const MOST_BUSY: Duration = Duration::from_millis(1);
 
 impl Default for Operation {
     fn default() -> Self {
@@ -23,6 +28,7 @@ impl Default for Operation {
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace_period: Duration::from_secs(10),
             tags: Vec::new(),
+            busy_poll: Duration::ZERO,
         }
     }
 }
@@ -76,6 +82,9 @@ impl Subject for Operation {
         if let Some(tags) = file.list(&["server_tags"]) {
             self.tags = tags.iter().filter_map(|tag| Some(tag.text()?.to_ascii_lowercase())).collect();
         }
+        if let Some(span) = file.duration(&["busy_poll"], Duration::ZERO, MOST_BUSY) {
+            self.busy_poll = span;
+        }
         absent_listeners(file);
         file.absent(&ABSENT);
         file.ignore(&IGNORED);
@@ -91,6 +100,7 @@ impl Subject for Operation {
     fn facts(&self, facts: &mut Facts) {
         facts.live("lame_duck_duration", &Span(self.lame_duck_duration));
         facts.live("lame_duck_grace_period", &Span(self.lame_duck_grace_period));
+        facts.live("busy_poll", &Span(self.busy_poll));
         facts.live("server_tags", &self.tags.join(" "));
     }
 }
