@@ -308,9 +308,13 @@ mod tests {
             // Who has said all it has to say is still there.
             client.shutdown(std::net::Shutdown::Write).unwrap();
             assert_eq!(owner(&accepted), me(), "{listen}");
-            // Who has gone is nobody, above all not root.
+            // Who has gone is nobody, above all not root. Other tests start programs, which hold a copy for a moment.
             drop(client);
-            assert_eq!(owner(&accepted), None, "{listen}");
+            let begin = std::time::Instant::now();
+            while owner(&accepted).is_some() {
+                assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{listen}");
+                std::thread::yield_now();
+            }
         }
         let (accepted, client) = pair("127.0.0.1:0", "127.0.0.1");
         let (local, peer) = (accepted.local_addr().unwrap(), accepted.peer_addr().unwrap());

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
@@ -16,7 +17,10 @@ struct Machine {
 
 impl Machine {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("lunix-builtins-{name}-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("lunix-builtins-{name}-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("sys/devices")).unwrap();
         Self { root: Root::new(&folder), folder }
