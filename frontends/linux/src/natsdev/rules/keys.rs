@@ -264,7 +264,8 @@ fn braces(entry: &Entry, name: Option<&[u8]>) -> Result<(), String> {
 }
 
 fn is_mode(text: &[u8]) -> bool {
-    (1..=5).contains(&text.len()) && text.iter().all(|digit| (b'0'..=b'7').contains(digit))
+    let digits = (1..=8).contains(&text.len()) && text.iter().all(|digit| (b'0'..=b'7').contains(digit));
+    digits && text.iter().fold(0, |mode, digit| mode << 3 | u32::from(digit & 7)) <= 0o7777
 }
 
 /// What becomes of a pair that is no token as it stands.
@@ -291,6 +292,11 @@ fn specialise(token: &mut Owned, entry: &Entry) -> Result<(), Special> {
         }
         "NAME" if token.key == Key::SetName && value == b"%k" => {
             return wrong("expected another name than the kernel's, found '%k'");
+        }
+        "MODE"
+            if !value.iter().any(|byte| matches!(byte, b'%' | b'$')) && !is_mode(value.trim_ascii_end()) =>
+        {
+            return Err(Special::Ignored(format!("expected octal digits, found '{}'", value.escape_ascii())));
         }
         "ENV" if token.key == Key::SetEnv && FIXED.iter().any(|name| name.as_bytes() == token.name) => {
             let name = token.name.escape_ascii();

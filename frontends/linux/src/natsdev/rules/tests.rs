@@ -360,6 +360,8 @@ fn mistakes_are_said_with_their_places() {
 fn what_udev_takes_with_a_warning_is_a_remark() {
     for (text, expected) in [
         ("OPTIONS+=\"last_rule\"", "1:10: OPTIONS: there is no option 'last_rule'"),
+        ("MODE=\"9\"", "1:6: MODE: expected octal digits, found '9'"),
+        ("MODE=\"10000\"", "1:6: MODE: expected octal digits, found '10000'"),
         ("OWNER+=\"a\"", "1:1: OWNER: '+=' is taken for '='"),
         ("KERNEL==\"a\"", "1:1: this line has no consequence"),
         (
