@@ -84,6 +84,16 @@ impl Exchange<'_> {
     pub(super) const PREFIX: &'static [u8] = b"_R_.";
 }
 
+/// Whether a reply subject stands for what only servers may answer: exports of services, JetStream, gateways. Those of the
+/// last two are free where nothing follows the prefix, as nats-server has it.
+pub(super) fn is_reserved(reply: &[u8]) -> bool {
+    matches!(reply.first(), Some(b'_' | b'$'))
+        && (reply.starts_with(Exchange::PREFIX)
+            || [&b"$JS.ACK."[..], b"_GR_."]
+                .iter()
+                .any(|prefix| reply.len() > prefix.len() && reply.starts_with(prefix)))
+}
+
 /// The number of an account as that of who may answer; no connection has it.
 fn place(account: AccountId) -> u64 {
     (1 << 63) | u64::from(account.index())

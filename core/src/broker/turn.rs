@@ -12,7 +12,7 @@ use super::leaf_turn::{self, News};
 use super::memory::{Memory, Table};
 use super::passage::Passage;
 use super::pool::{NONE, at, at_mut};
-use super::reply::Exchange;
+use super::reply;
 use super::router::Request;
 use super::status::{Described, SubscriptionId};
 use super::trace::Tracing;
@@ -75,9 +75,6 @@ pub(super) enum Step<'t> {
     Stall(ClientId),
     Resume(ClientId),
 }
-
-/// Replies that stand for what only servers may answer, besides [`Exchange::PREFIX`]: JetStream, gateways.
-const RESERVED_REPLIES: [&[u8]; 2] = [b"$JS.ACK.", b"_GR_."];
 
 /// What only servers publish: between gateways, and between the members of a cluster's group.
 const SERVERS_OWN: [&[u8]; 2] = [b"_GR_.", b"$NRG."];
@@ -491,11 +488,7 @@ impl<'t, M: Memory> Turn<'t, M> {
             return self.line(client, Control::Error(ErrorText::PublishViolation(publish.subject)));
         }
         if let Some(reply) = publish.reply
-            && matches!(reply.first(), Some(b'_' | b'$'))
-            && (reply.starts_with(Exchange::PREFIX)
-                || RESERVED_REPLIES
-                    .iter()
-                    .any(|prefix| reply.len() > prefix.len() && reply.starts_with(prefix)))
+            && reply::is_reserved(reply)
         {
             self.broker.machine.receive(&publish);
             return self.line(client, Control::Error(ErrorText::ReservedReply(reply)));
