@@ -112,7 +112,8 @@ impl Monitor {
     }
 
     /// The clock on the wall when the other one stood at zero. It stays the same until somebody sets that clock, so that
-    /// what happened once happened at one time.
+    /// what happened once happened at one time. The two clocks are not read in the same moment: what is less than 5 ms apart
+    /// is the same.
     pub(super) fn zero(&mut self) -> SystemTime {
         let zero = zero();
         let apart = zero.duration_since(self.zero).unwrap_or_else(|error| error.duration());
