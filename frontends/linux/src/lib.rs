@@ -12,6 +12,7 @@ pub mod config;
 mod credentials;
 #[cfg(feature = "commands")]
 pub mod ctl;
+pub mod encoded;
 pub mod escaped;
 pub mod log;
 #[cfg(feature = "natsd")]

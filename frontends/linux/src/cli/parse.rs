@@ -139,10 +139,10 @@ impl Matches {
     /// # Errors
     /// It is not UTF-8.
     pub fn argument_text(&self, index: usize) -> Result<Option<&str>, UsageError> {
-        let name = self.command.arguments.get(index).map_or("argument", |argument| argument.name);
         self.argument(index)
             .map(|value| {
-                value.to_str().ok_or_else(|| self.error(format_args!("{name}: expected UTF-8 text")))
+                let wrong = || self.error(format_args!("{}: expected UTF-8 text", self.argument_name(index)));
+                value.to_str().ok_or_else(wrong)
             })
             .transpose()
     }
@@ -150,6 +150,31 @@ impl Matches {
     /// All arguments.
     pub fn arguments(&self) -> &[OsString] {
         &self.arguments
+    }
+
+    /// All arguments as texts, each of which must be `expected`.
+    ///
+    /// # Errors
+    /// One of them is not `valid`, or not UTF-8.
+    pub fn arguments_that(
+        &self,
+        expected: &str,
+        valid: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, UsageError> {
+        let text = |(index, argument): (usize, &OsString)| {
+            let valid = argument.to_str().filter(|text| valid(text));
+            valid.map(str::to_owned).ok_or_else(|| {
+                let (name, found) = (self.argument_name(index), argument.to_string_lossy());
+                self.error(format_args!("{name}: expected {expected}, found '{}'", Escaped(&found)))
+            })
+        };
+        self.arguments.iter().enumerate().map(text).collect()
+    }
+
+    /// What help calls the argument at `index`; the last one may stand for many.
+    fn argument_name(&self, index: usize) -> &'static str {
+        let arguments = self.command.arguments;
+        arguments.get(index).or(arguments.last()).map_or("argument", |argument| argument.name)
     }
 
     /// An error about the value of `key`, in the form that all of them have.

@@ -103,17 +103,10 @@ pub fn run(matches: &Matches) -> ExitCode {
 }
 
 fn parse(matches: &Matches) -> Result<(Options, Devices), UsageError> {
-    let mut classes: Vec<String> = Vec::new();
-    for argument in matches.arguments() {
-        let token = |text: &&str| subject::is_literal(text.as_bytes()) && !text.contains('.');
-        let class = argument.to_str().filter(token).ok_or_else(|| {
-            let found = argument.to_string_lossy();
-            matches.error(format_args!("CLASS: expected a word such as usb, found '{}'", Escaped(&found)))
-        })?;
-        if !classes.iter().any(|known| known == class) {
-            classes.push(class.to_owned());
-        }
-    }
+    let token = |text: &str| subject::is_literal(text.as_bytes()) && !text.contains('.');
+    let mut classes = matches.arguments_that("a word such as usb", token)?;
+    classes.sort_unstable();
+    classes.dedup();
     if classes.len() > CLASSES {
         return Err(matches.error(format_args!("CLASS: at most {CLASSES}")));
     }

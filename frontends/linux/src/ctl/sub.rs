@@ -1,15 +1,17 @@
 //! `lunix sub`: prints what is published.
 
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lunix_core::utc;
+use lunix_proto::nats::subject;
 
 use crate::bus::{Bus, Event, Message, Options};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
 use crate::escaped::Escaped;
+use crate::terminal::Terminal;
 
 use super::{COMMON, Outcome, Task, Token};
 
@@ -92,22 +94,8 @@ pub fn run(matches: &Matches) -> ExitCode {
 }
 
 fn parse(matches: &Matches) -> Result<(Options, Subscribe), UsageError> {
-    let mut subjects = Vec::new();
-    for argument in matches.arguments() {
-        let subject =
-            argument.to_str().filter(|text| lunix_proto::nats::subject::is_pattern(text.as_bytes()));
-        let subject = subject.ok_or_else(|| {
-            let found = argument.to_string_lossy();
-            matches.error(format_args!(
-                "SUBJECT: expected tokens separated by dots, found '{}'",
-                Escaped(&found)
-            ))
-        })?;
-        subjects.push(subject.to_owned());
-    }
-    let colour = io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
+    let pattern = |text: &str| subject::is_pattern(text.as_bytes());
+    let subjects = matches.arguments_that("tokens separated by dots", pattern)?;
     let task = Subscribe {
         subjects,
         queue: matches.text("queue")?.map(str::to_owned),
@@ -115,7 +103,7 @@ fn parse(matches: &Matches) -> Result<(Options, Subscribe), UsageError> {
         raw: matches.has("raw"),
         headers: matches.has("headers"),
         timestamps: matches.has("timestamps"),
-        colour,
+        colour: Terminal::of(io::stdout()).colour,
         subscribed: false,
         out: BufWriter::new(io::stdout().lock()),
     };

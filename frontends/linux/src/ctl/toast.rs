@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use lunix_core::toast::{MAX_ACTIONS, subject};
-use lunix_proto::Full;
 use lunix_proto::json::{self, Object, Value, Writer};
 
 use super::{Outcome, Task, Token};
 use crate::bus::{Answer, Bus, Event, Message, Options};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::encoded::encoded;
 use crate::escaped::Escaped;
 use crate::terminal::{self, Terminal};
 
@@ -224,7 +224,7 @@ fn parse_toast(matches: &Matches) -> Result<Vec<u8>, UsageError> {
         ("app", matches.text("app")?),
         ("icon", matches.text("icon")?),
     ];
-    Ok(encoded(|out| {
+    Ok(encoded(512, |out| {
         let mut json = Writer::new(out);
         json.begin_object().key("summary").string_bytes(summary);
         if !body.is_empty() {
@@ -254,19 +254,6 @@ fn parse_toast(matches: &Matches) -> Result<Vec<u8>, UsageError> {
         json.end_object();
         json.finish()
     }))
-}
-
-fn encoded(encode: impl Fn(&mut [u8]) -> Result<usize, Full>) -> Vec<u8> {
-    let mut out = vec![0; 512];
-    loop {
-        match encode(&mut out) {
-            Ok(length) => {
-                out.truncate(length);
-                return out;
-            }
-            Err(full) => out.resize(full.needed.max(out.len() + 1), 0),
-        }
-    }
 }
 
 impl Task for Toast {

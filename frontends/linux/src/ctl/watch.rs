@@ -18,6 +18,7 @@ use self::line::{Painter, Seen};
 use super::{COMMON, Outcome, Task, Token};
 use crate::bus::{Bus, Event, Message, Options};
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::encoded::encoded;
 use crate::escaped::Escaped;
 use crate::reactor::monotonic;
 use crate::sys::local_time::LocalTime;
@@ -116,15 +117,7 @@ pub fn run(matches: &Matches) -> ExitCode {
 
 fn parse(matches: &Matches) -> Result<(Options, Watch), UsageError> {
     let pattern = |text: &str| subject::is_pattern(text.as_bytes());
-    let mut filters = Vec::new();
-    for argument in matches.arguments() {
-        let filter = argument.to_str().filter(|text| pattern(text));
-        filters.push(filter.map(str::to_owned).ok_or_else(|| {
-            let found = argument.to_string_lossy();
-            matches
-                .error(format_args!("FILTER: expected tokens separated by dots, found '{}'", Escaped(&found)))
-        })?);
-    }
+    let mut filters = matches.arguments_that("tokens separated by dots", pattern)?;
     let mut not: Vec<String> = Vec::new();
     for filter in matches.texts("not")? {
         if !pattern(filter) {
@@ -227,15 +220,8 @@ impl Watch {
                 self.out.write_all(self.painter.line(&clock, &seen).as_bytes())
             }
             Form::Json => {
-                let mut line = vec![0; 256 + 2 * message.payload().len()];
-                let length = match json_line(&mut line, message) {
-                    Ok(length) => length,
-                    Err(full) => {
-                        line.resize(full.needed, 0);
-                        json_line(&mut line, message).unwrap_or(0)
-                    }
-                };
-                self.out.write_all(line.get(..length).unwrap_or_default())?;
+                let room = 256 + 2 * message.payload().len();
+                self.out.write_all(&encoded(room, |line| json_line(line, message)))?;
                 self.out.write_all(b"\n")
             }
             Form::Raw => {

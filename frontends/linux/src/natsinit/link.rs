@@ -8,6 +8,7 @@ use lunix_core::time::Instant;
 use super::plan::Unit;
 use super::session::Token;
 use crate::bus::{Bus, Event, Message, Options, UrlError};
+use crate::encoded::encoded;
 use crate::log::{self, Level};
 use crate::reactor::{Key, Reactor};
 
@@ -168,29 +169,19 @@ impl Link {
 
 /// One report as JSON.
 pub(super) fn report(name: &str, report: &Report) -> Vec<u8> {
-    encoded(|out| encode::report(out, name, report))
+    encoded(REPORT, |out| encode::report(out, name, report))
 }
 
 /// What a service has used as JSON.
 pub(super) fn usage(name: &str, usage: &encode::Usage) -> Vec<u8> {
-    encoded(|out| encode::usage(out, name, usage))
+    encoded(REPORT, |out| encode::usage(out, name, usage))
 }
 
 /// `{"error": why}`
 pub(super) fn refusal(why: &str) -> Vec<u8> {
-    encoded(|out| {
+    encoded(REPORT, |out| {
         let mut json = lunix_proto::json::Writer::new(out);
         json.begin_object().key("error").string(why).end_object();
         json.finish()
     })
-}
-
-fn encoded(encode: impl Fn(&mut [u8]) -> Result<usize, lunix_proto::Full>) -> Vec<u8> {
-    let mut out = vec![0; REPORT];
-    let length = encode(&mut out).or_else(|full| {
-        out.resize(full.needed, 0);
-        encode(&mut out)
-    });
-    out.truncate(length.unwrap_or_default());
-    out
 }

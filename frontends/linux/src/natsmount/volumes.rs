@@ -18,6 +18,7 @@ use super::rules::{self, Candidate, Class, Plan, Rule};
 use super::table::Table;
 use super::{NAME, Token, requests};
 use crate::bus::{Bus, Message};
+use crate::encoded::fill;
 use crate::log::{self, Level};
 use crate::reactor::monotonic;
 use crate::terminal::one_line;
@@ -386,17 +387,6 @@ fn why(errno: Errno, told: Told, fstype: &[u8]) -> String {
         libc::EINVAL if mounts => format!("no {}, or one that is broken", one_line(fstype)),
         libc::EBUSY if !mounts => "somebody uses it".into(),
         errno => io::Error::from_raw_os_error(errno).to_string(),
-    }
-}
-
-/// Encodes into `out`, which grows where it must.
-fn fill(out: &mut Vec<u8>, encode: impl Fn(&mut [u8]) -> Result<usize, Full>) -> usize {
-    match encode(out) {
-        Ok(length) => length,
-        Err(full) => {
-            out.resize(full.needed, 0);
-            encode(out).unwrap_or(0)
-        }
     }
 }
 

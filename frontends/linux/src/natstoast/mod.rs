@@ -9,13 +9,13 @@ use std::process::ExitCode;
 
 use lunix_core::time::Instant;
 use lunix_core::toast::{Event as Told, Input, Refusal, Timeouts, Toasts, decode, encode, subject};
-use lunix_proto::Full;
 use lunix_proto::nats::header;
 
 use self::console::Console;
 use self::output::Output;
 use crate::bus::{self, Bus, Message, Options};
 use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::encoded::fill;
 use crate::log::{self, Level};
 use crate::notify;
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
@@ -336,16 +336,5 @@ const fn code(refusal: &Refusal) -> &'static [u8] {
         Refusal::Invalid { .. } | Refusal::Payload { .. } => b"400",
         Refusal::NoToast(_) | Refusal::NoAction(_) => b"404",
         Refusal::Full { .. } => b"429",
-    }
-}
-
-/// Encodes into `out`, which grows where it must.
-fn fill(out: &mut Vec<u8>, encode: impl Fn(&mut [u8]) -> Result<usize, Full>) -> usize {
-    match encode(out) {
-        Ok(length) => length,
-        Err(full) => {
-            out.resize(full.needed, 0);
-            encode(out).unwrap_or(0)
-        }
     }
 }

@@ -9,18 +9,11 @@ use lunix_proto::Full;
 use lunix_proto::json::Writer;
 
 use super::{Body, Field, GROUPS, Kind, Shape, Subject, Type, shapes};
+use crate::encoded::encoded;
 
 /// The document, indented.
 pub fn asyncapi() -> String {
-    let mut bytes = vec![0; 64 * 1024];
-    let length = match write(&mut bytes) {
-        Ok(length) => length,
-        Err(full) => {
-            bytes.resize(full.needed, 0);
-            write(&mut bytes).unwrap_or(0)
-        }
-    };
-    indented(&String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()))
+    indented(&String::from_utf8_lossy(&encoded(64 * 1024, write)))
 }
 
 fn write(out: &mut [u8]) -> Result<usize, Full> {
