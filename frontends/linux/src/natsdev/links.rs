@@ -2,6 +2,8 @@
 //!
 //! Who wants a link is remembered as udev does: `/run/udev/links/LINK/ID` is a link to `PRIORITY:/dev/NODE`. Of equal
 //! priorities, the one that came last has it. A lock in the folder makes one change after the other.
+//!
+//! A claim is there before the link and until after it: who is killed in between leaves a claim, by which `sweep` finds the link.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -31,6 +33,9 @@ pub(super) struct Claim<'c> {
     pub(super) priority: i32,
 }
 
+/// A claim as it is written down: the device's name in the database, its node, its priority.
+type Claimed = (String, Vec<u8>, i32);
+
 /// The links of one machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Links<'r> {
@@ -52,19 +57,23 @@ impl<'r> Links<'r> {
             Some((id, priority)) if id == claim.id && priority <= claim.priority => Ok(()),
             Some((id, priority)) if id != claim.id && priority > claim.priority => Ok(()),
             Some((id, _)) if id != claim.id => self.point(link, claim.node),
-            _ => self.settle(link, &folder, Some(claim)),
+            _ => self.settle(link, &folder.claims(), Some(claim)),
         }
     }
 
     /// A device no longer wants `link`.
     pub(super) fn release(&self, link: &[u8], id: &str) -> io::Result<()> {
         let folder = Folder::lock(self.root, link)?;
-        let present = self.owner(link, &folder);
-        folder.remove(id)?;
-        match present {
+        let given = match self.owner(link, &folder) {
             Some((owner, _)) if owner != id => Ok(()),
-            _ => self.settle(link, &folder, None),
-        }
+            _ => {
+                let mut others = folder.claims();
+                others.retain(|(other, ..)| other != id);
+                self.settle(link, &others, None)
+            }
+        };
+        folder.remove(id)?;
+        given
     }
 
     /// A link to a node, whoever else may want it: `/dev/block/8:0`.
@@ -134,16 +143,16 @@ impl<'r> Links<'r> {
     }
 
     /// Gives the link to who wants it most; `new` before others of the same priority.
-    fn settle(&self, link: &[u8], folder: &Folder, new: Option<Claim<'_>>) -> io::Result<()> {
-        let mut best = new.map(|claim| (claim.node.to_vec(), claim.priority));
-        for (_, node, priority) in folder.claims() {
-            let is_there = self.path(&node).exists();
-            if is_there && best.as_ref().is_none_or(|(_, highest)| priority > *highest) {
-                best = Some((node, priority));
+    fn settle(&self, link: &[u8], claims: &[Claimed], new: Option<Claim<'_>>) -> io::Result<()> {
+        let mut best = new.map(|claim| (claim.node, claim.priority));
+        for (_, node, priority) in claims {
+            let is_there = self.path(node).exists();
+            if is_there && best.is_none_or(|(_, highest)| *priority > highest) {
+                best = Some((node, *priority));
             }
         }
         match best {
-            Some((node, _)) => self.point(link, &node),
+            Some((node, _)) => self.point(link, node),
             None => self.remove(link),
         }
     }
@@ -220,8 +229,10 @@ impl Folder {
         if fs::read_link(&path).is_ok_and(|present| present == target) {
             return Ok(());
         }
-        self.remove(claim.id)?;
-        symlink(target, path)
+        let new = format!(".#{}.{}", claim.id, std::process::id());
+        self.remove(&new)?;
+        symlink(target, self.path.join(&new))?;
+        fs::rename(self.path.join(&new), path)
     }
 
     fn remove(&self, id: &str) -> io::Result<()> {
@@ -231,11 +242,11 @@ impl Folder {
         }
     }
 
-    /// The devices that want the link: their names in the database, their nodes, their priorities.
-    fn claims(&self) -> Vec<(String, Vec<u8>, i32)> {
+    /// The devices that want the link.
+    fn claims(&self) -> Vec<Claimed> {
         let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
         let claim = |entry: fs::DirEntry| {
-            let id = entry.file_name().into_string().ok()?;
+            let id = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
             let target = fs::read_link(entry.path()).ok()?;
             let target = target.as_os_str().as_bytes();
             let colon = target.iter().position(|byte| *byte == b':')?;

@@ -133,11 +133,16 @@ mod tests {
             Entry::default().write(&root.data(), id).unwrap();
         }
         fs::remove_file(folder.join("dev/sdb")).unwrap();
-        for draft in ["run/udev/data/.#b8:0.77", "dev/disk/x.#77"] {
+        links.claim(b"gone", Claim { id: "b8:16", node: b"sdb", priority: 0 }).unwrap();
+        links.remove(b"gone").unwrap();
+        let drafts = ["run/udev/data/.#b8:0.77", "dev/disk/x.#77", r"run/udev/links/disk\x2fx/.#b8:0.77"];
+        for draft in drafts {
             std::os::unix::fs::symlink("nowhere", folder.join(draft)).unwrap();
         }
         sweep(&root);
-        assert!(fs::symlink_metadata(folder.join("dev/disk/x.#77")).is_err());
+        for gone in drafts.iter().chain(&["run/udev/links/gone/b8:16", "dev/gone"]) {
+            assert!(fs::symlink_metadata(folder.join(gone)).is_err(), "{gone}");
+        }
         let mut left: Vec<_> = fs::read_dir(root.data())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
