@@ -74,3 +74,56 @@ pub fn encoded(text: &[u8]) -> impl Iterator<Item = u8> {
         byte
     })
 }
+
+/// What [`encoded`] was made of: `\x20` and the like become what they stand for, all else stays.
+///
+/// ```
+/// use lunix_core::device::encode::decoded;
+/// assert!(decoded(br"a\x20\x2fb\x").eq(*br"a /b\x"));
+/// ```
+pub fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        let (first, tail) = rest.split_first()?;
+        if let [b'\\', b'x', high, low, after @ ..] = rest
+            && let Some((high, low)) = digit(*high).zip(digit(*low))
+        {
+            rest = after;
+            return Some(high << 4 | low);
+        }
+        rest = tail;
+        Some(*first)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_decoded_as_far_as_they_are_encoded() {
+        for (encoded, plain) in [
+            (&br"a\x20b"[..], &b"a b"[..]),
+            (br"\x", br"\x"),
+            (br"\x2", br"\x2"),
+            (br"\xzz", br"\xzz"),
+            (br"\x+1", br"\x+1"),
+            (br"\\x41", br"\A"),
+            (b"\\", b"\\"),
+            (b"", b""),
+        ] {
+            assert_eq!(decoded(encoded).collect::<Vec<_>>(), plain, "{}", encoded.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        let all: Vec<u8> = (0..=255).chain(*b"caf\xc3\xa9 \\x20").collect();
+        let encoded: Vec<u8> = encoded(&all).collect();
+        assert_eq!(decoded(&encoded).collect::<Vec<_>>(), all);
+    }
+}

@@ -47,6 +47,10 @@ pub enum Attribute {
     Vendor,
     /// `idProduct`.
     Product,
+    /// What a table of hardware calls the vendor.
+    VendorName,
+    /// What a table of hardware calls the product.
+    ProductName,
     /// `manufacturer`.
     Manufacturer,
     /// `product`: what the device calls itself.
@@ -63,9 +67,11 @@ pub enum Attribute {
 
 impl Attribute {
     /// All of them, in the order of the JSON.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Vendor,
         Self::Product,
+        Self::VendorName,
+        Self::ProductName,
         Self::Manufacturer,
         Self::Model,
         Self::Serial,
@@ -74,7 +80,7 @@ impl Attribute {
         Self::Devnode,
     ];
 
-    /// The file that holds it, in the device's folder; [`Attribute::Devnode`] has none.
+    /// The file that holds it, in the device's folder; the node and what others call the device are no files.
     pub const fn file(self) -> Option<&'static str> {
         match self {
             Self::Vendor => Some("idVendor"),
@@ -84,7 +90,7 @@ impl Attribute {
             Self::Serial => Some("serial"),
             Self::Speed => Some("speed"),
             Self::Class => Some("bDeviceClass"),
-            Self::Devnode => None,
+            Self::Devnode | Self::VendorName | Self::ProductName => None,
         }
     }
 
@@ -92,6 +98,8 @@ impl Attribute {
         match self {
             Self::Vendor => "vendor",
             Self::Product => "product",
+            Self::VendorName => "vendor_name",
+            Self::ProductName => "product_name",
             Self::Manufacturer => "manufacturer",
             Self::Model => "model",
             Self::Serial => "serial",
@@ -127,7 +135,7 @@ pub(super) enum Readiness {
 // One byte says what a record is, two how long it is.
 const HEAD: usize = 3;
 
-const ATTRIBUTE: u8 = 0x10; // ..0x17
+const ATTRIBUTE: u8 = 0x10; // ..0x1f
 const BOUND: u8 = 1;
 const INTERFACE: u8 = 2;
 const UNIT: u8 = 3;
@@ -152,7 +160,7 @@ pub(super) fn push(bytes: &mut [u8], len: usize, fact: Fact<'_>) -> usize {
         Fact::Attribute(attribute, value) => {
             let number = Attribute::ALL.iter().position(|other| *other == attribute).unwrap_or(0);
             let value = value.trim_ascii();
-            if value.is_empty() { len } else { put(bytes, len, ATTRIBUTE | (number as u8 & 7), &[value]) }
+            if value.is_empty() { len } else { put(bytes, len, ATTRIBUTE | (number as u8 & 15), &[value]) }
         }
         Fact::Bound => put(bytes, len, BOUND, &[]),
         Fact::Interface { class, bound } => put(bytes, len, INTERFACE, &[&[class, u8::from(bound)]]),

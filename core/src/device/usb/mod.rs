@@ -204,8 +204,8 @@ impl<'m> Tracker<'m> {
         Some(self.path(index))
     }
 
-    /// The JSON of a device: `devpath vendor product manufacturer model serial class speed devnode port nodes
-    /// net input volumes`. What the device does not tell is left out; of a volume, it is null. `again`: see
+    /// The JSON of a device: `devpath vendor product vendor_name product_name manufacturer model serial class speed
+    /// devnode port nodes net input volumes`. What the device does not tell is left out; of a volume, it is null. `again`: see
     /// [`json::device`](super::json::device).
     ///
     /// # Errors

@@ -510,6 +510,8 @@ fn attributes() {
             OwnedFact::Bound,
             attribute(Attribute::Vendor, "0951\n"),
             attribute(Attribute::Product, "1666\n"),
+            attribute(Attribute::VendorName, "Kingston Technology"),
+            attribute(Attribute::ProductName, ""),
             attribute(Attribute::Manufacturer, " Kingston \n"),
             attribute(Attribute::Model, "DataTraveler \u{2603}\n"),
             attribute(Attribute::Serial, "\n"),
@@ -521,8 +523,8 @@ fn attributes() {
     world.handle(Input::Present(PORT.as_bytes())).unwrap();
     assert_eq!(
         world.said[0].1,
-        json!({"devpath": PORT, "vendor": "0951", "product": "1666", "manufacturer": "Kingston",
-            "model": "DataTraveler \u{2603}", "speed": 1.5, "devnode": "/dev/bus/usb/001/002", "port": "1-1",
+        json!({"devpath": PORT, "vendor": "0951", "product": "1666", "vendor_name": "Kingston Technology",
+            "manufacturer": "Kingston", "model": "DataTraveler \u{2603}", "speed": 1.5, "devnode": "/dev/bus/usb/001/002", "port": "1-1",
             "nodes": [], "net": [], "input": [], "volumes": []})
     );
 }

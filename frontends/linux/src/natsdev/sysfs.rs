@@ -158,9 +158,10 @@ impl Sysfs {
         let folder = self.folder(devpath);
         let Ok(uevent) = self.uevent(devpath) else { return };
         for attribute in Attribute::ALL {
-            let value = match attribute.file() {
-                Some(file) => read(&folder, file),
-                None => node(&uevent),
+            let value = match (attribute.file(), attribute) {
+                (Some(file), _) => read(&folder, file),
+                (None, Attribute::Devnode) => node(&uevent),
+                (None, _) => continue,
             };
             tell(Fact::Attribute(attribute, &value));
         }

@@ -1,8 +1,12 @@
-//! What is said about an event and about a device of no special class.
+//! What is said about an event, about a device of no special class, and about all of them.
 
 use lunix_proto::Full;
 use lunix_proto::json::Writer;
 use lunix_uevent::{MAX_MESSAGE, Uevent};
+
+mod device;
+
+pub use device::device;
 
 /// Room that the JSON of any kernel event fits into: one byte becomes at most six (`\u0001`), action, path and
 /// subsystem stand there twice, and every variable adds its quotes.
@@ -42,53 +46,6 @@ pub fn uevent(event: &Uevent<'_>, out: &mut [u8]) -> Result<usize, Full> {
     json.end_object().end_object().finish()
 }
 
-/// A device of which nothing more is known than its path, its subsystem and its variables, be they from an
-/// event or from its `uevent` file in /sys.
-///
-/// Keys: `devpath`, `class` (the subsystem), `name` (the last part of the path), and where the variables tell
-/// them `devtype`, `devnode`, `major`, `minor`, `ifname`, `ifindex`, `driver`, `modalias`, `devpath_old`.
-/// `again` is there, and true, if the device was announced before and nothing about it is new.
-///
-/// # Errors
-/// It does not fit into `out`.
-pub fn device<'v>(
-    devpath: &[u8],
-    subsystem: &[u8],
-    vars: impl Iterator<Item = (&'v [u8], &'v [u8])>,
-    again: bool,
-    out: &mut [u8],
-) -> Result<usize, Full> {
-    let mut json = Writer::new(out);
-    json.begin_object();
-    json.key("devpath").string_bytes(devpath);
-    json.key("class").string_bytes(subsystem);
-    json.key("name").string_bytes(super::name(devpath));
-    for (key, value) in vars {
-        match key {
-            b"DEVTYPE" => json.key("devtype").string_bytes(value),
-            b"DEVNAME" => {
-                let mut node = [0; MAX_NODE];
-                match devnode(value, &mut node) {
-                    Some(node) => json.key("devnode").string_bytes(node),
-                    None => &mut json,
-                }
-            }
-            b"MAJOR" => number(&mut json, "major", value),
-            b"MINOR" => number(&mut json, "minor", value),
-            b"INTERFACE" if subsystem == b"net" => json.key("ifname").string_bytes(value),
-            b"IFINDEX" => number(&mut json, "ifindex", value),
-            b"DRIVER" => json.key("driver").string_bytes(value),
-            b"MODALIAS" => json.key("modalias").string_bytes(value),
-            b"DEVPATH_OLD" => json.key("devpath_old").string_bytes(value),
-            _ => &mut json,
-        };
-    }
-    if again {
-        json.key("again").bool(true);
-    }
-    json.end_object().finish()
-}
-
 /// `uevent.lost`: the kernel dropped events; every event with a number in `from..=to` may be among them.
 ///
 /// # Errors
@@ -112,24 +69,24 @@ pub fn full(devpath: &[u8], subsystem: &[u8], limit: u64, out: &mut [u8]) -> Res
     json.end_object().finish()
 }
 
-/// The longest device node that is told of, with its `/dev/`.
-pub(super) const MAX_NODE: usize = 512;
-
-/// The node of a `DEVNAME`, which is relative to /dev in events and may be absolute in old kernels.
-pub(super) fn devnode<'o>(devname: &[u8], out: &'o mut [u8; MAX_NODE]) -> Option<&'o [u8]> {
-    let prefix: &[u8] = if devname.starts_with(b"/") { b"" } else { b"/dev/" };
-    let len = prefix.len() + devname.len();
-    let (head, tail) = out.get_mut(..len)?.split_at_mut_checked(prefix.len())?;
-    head.copy_from_slice(prefix);
-    tail.copy_from_slice(devname);
-    out.get(..len)
+/// `hardware.snapshot.begin`: from here on all devices are announced that are there. `again`: it is not the first time.
+///
+/// # Errors
+/// It does not fit into `out`; it always fits into 64 bytes.
+pub fn snapshot_begin(again: bool, out: &mut [u8]) -> Result<usize, Full> {
+    let mut json = Writer::new(out);
+    json.begin_object().key("again").bool(again).end_object().finish()
 }
 
-fn number<'w, 'o>(json: &'w mut Writer<'o>, key: &str, value: &[u8]) -> &'w mut Writer<'o> {
-    match core::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
-        Some(value) => json.key(key).number(value),
-        None => json,
-    }
+/// `hardware.snapshot.end`: `devices` were announced since its beginning; what was not is not there.
+///
+/// # Errors
+/// It does not fit into `out`; it always fits into 64 bytes.
+pub fn snapshot_end(again: bool, devices: u64, out: &mut [u8]) -> Result<usize, Full> {
+    let mut json = Writer::new(out);
+    json.begin_object();
+    json.key("again").bool(again).key("devices").number(devices);
+    json.end_object().finish()
 }
 
 #[cfg(test)]
@@ -177,41 +134,6 @@ mod tests {
     }
 
     #[test]
-    fn a_simple_device() {
-        let vars = [
-            (&b"MAJOR"[..], &b"8"[..]),
-            (b"MINOR", b"x"),
-            (b"DEVNAME", b"bus/usb/001/002"),
-            (b"DEVTYPE", b"usb_device"),
-            (b"INTERFACE", b"8/6/80"),
-            (b"OTHER", b"left out"),
-        ];
-        let mut out = [0; 512];
-        let len = device(b"/devices/a/b", b"usb", vars.into_iter(), true, &mut out).unwrap();
-        assert_eq!(
-            value(&out[..len]),
-            serde_json::json!({"devpath": "/devices/a/b", "class": "usb", "name": "b", "major": 8,
-                "devnode": "/dev/bus/usb/001/002", "devtype": "usb_device", "again": true})
-        );
-        let vars = [(&b"INTERFACE"[..], &b"eth0"[..]), (b"IFINDEX", b"3")];
-        let len = device(b"/devices/net/eth0", b"net", vars.into_iter(), false, &mut out).unwrap();
-        assert_eq!(
-            value(&out[..len]),
-            serde_json::json!({"devpath": "/devices/net/eth0", "class": "net", "name": "eth0",
-                "ifname": "eth0", "ifindex": 3})
-        );
-    }
-
-    #[test]
-    fn a_node_longer_than_all_nodes_is_left_out() {
-        let name = [b'x'; MAX_NODE];
-        let vars = [(&b"DEVNAME"[..], &name[..])];
-        let mut out = [0; 1024];
-        let len = device(b"/devices/a", b"mem", vars.into_iter(), false, &mut out).unwrap();
-        assert_eq!(value(&out[..len]).get("devnode"), None);
-    }
-
-    #[test]
     fn losses() {
         let mut out = [0; 64];
         let len = lost(u64::MAX - 1, u64::MAX, &mut out).unwrap();
@@ -221,5 +143,14 @@ mod tests {
             value(&out[..len]),
             serde_json::json!({"devpath": "/devices/a", "class": "mem", "limit": 7})
         );
+    }
+
+    #[test]
+    fn snapshots() {
+        let mut out = [0; 64];
+        let len = snapshot_begin(false, &mut out).unwrap();
+        assert_eq!(value(&out[..len]), serde_json::json!({"again": false}));
+        let len = snapshot_end(true, u64::MAX, &mut out).unwrap();
+        assert_eq!(value(&out[..len]), serde_json::json!({"again": true, "devices": u64::MAX}));
     }
 }
