@@ -32,6 +32,15 @@ pub(super) struct Ground {
     monitor: Option<Monitor>,
 }
 
+/// An event that is handled.
+#[derive(Debug, Default)]
+pub(super) struct Handled {
+    /// The node that is to be watched.
+    pub(super) watch: Option<Watch>,
+    /// The event with all that is known of the device now, as users of libudev hear it. Empty if the event means nothing.
+    pub(super) told: Vec<u8>,
+}
+
 /// What an event needs cannot be done at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoTime;
@@ -65,17 +74,12 @@ impl Ground {
         Ok(lines)
     }
 
-    /// Handles a message of the kernel. What goes wrong is logged, and the rest is done. Answers which node is to be watched.
+    /// Handles a message of the kernel. What goes wrong is logged, and the rest is done.
     ///
     /// # Errors
     /// There is no time for it; nothing is done that cannot be done again.
-    pub(super) fn handle(
-        &self,
-        message: &[u8],
-        memory: &mut [u8],
-        time: Time,
-    ) -> Result<Option<Watch>, NoTime> {
-        let Ok(event) = Uevent::parse(message) else { return Ok(None) };
+    pub(super) fn handle(&self, message: &[u8], memory: &mut [u8], time: Time) -> Result<Handled, NoTime> {
+        let Ok(event) = Uevent::parse(message) else { return Ok(Handled::default()) };
         let device = Device::of(&event);
         let complain = |what: &str, error: &dyn std::fmt::Display| {
             let line = format_args!("{}: {what}: {error}", device.devpath.escape_ascii());
@@ -103,7 +107,7 @@ impl Ground {
             Err(Halt::NoTime) => return Err(NoTime),
             Err(Halt::NoRoom) => {
                 complain("rules", &"no room for what the kernel says");
-                return Ok(None);
+                return Ok(Handled::default());
             }
         };
         let outcome = evaluation.outcome();
@@ -115,18 +119,18 @@ impl Ground {
         }
         effects.apply(&device, entry.as_ref(), outcome, |what, error| complain(what, &error));
         evaluate::run_all(&self.root, &device, outcome, tell);
-        if let Some(monitor) = &self.monitor {
-            let told = monitor
-                .say(Group::Libudev, &libudev(&event, outcome))
-                .and_then(|()| monitor.say(Group::Raw, message));
-            if let Err(error) = told {
-                complain("users of libudev", &error);
-            }
+        let told = libudev(&event, outcome);
+        if let Some(monitor) = &self.monitor
+            && let Err(error) =
+                monitor.say(Group::Libudev, &told).and_then(|()| monitor.say(Group::Raw, message))
+        {
+            complain("users of libudev", &error);
         }
-        let Some(node) = device.node() else { return Ok(None) };
-        let node = self.root.path("/dev").join(OsStr::from_bytes(node));
         let watched = outcome.watch() == Some(true) && device.action != b"remove";
-        Ok(watched.then_some(Watch { devpath: device.devpath, node }))
+        let node = device.node().filter(|_| watched).map(OsStr::from_bytes);
+        let node = node.map(|node| self.root.path("/dev").join(node));
+        let watch = node.map(|node| Watch { devpath: device.devpath, node });
+        Ok(Handled { watch, told })
     }
 }
 

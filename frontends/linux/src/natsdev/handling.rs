@@ -9,9 +9,9 @@ use lunix_core::device::queue::{EventId, Pushed, Queue, QueueError, Slot};
 use lunix_uevent::Uevent;
 
 use super::NAME;
-use super::handle::{Ground, NoTime};
+use super::handle::{Ground, Handled, NoTime};
 use super::rules::evaluate::{self, Time};
-use super::watch::{Watch, Watches};
+use super::watch::Watches;
 use super::workers::Workers;
 use crate::log::{self, Level};
 
@@ -31,7 +31,7 @@ pub(super) struct Handling {
     /// For rules that take no time; none while there is nothing to do.
     memory: Vec<u8>,
     /// An event that was handled at once.
-    done: Option<(EventId, Option<Watch>)>,
+    done: Option<(EventId, Handled)>,
     /// Devices of which the kernel is to say `add` again.
     asks: VecDeque<Vec<u8>>,
     /// A file that is there as long as there are events (`udevadm settle` waits for its end).
@@ -92,8 +92,8 @@ impl Handling {
                 self.memory = vec![0; evaluate::MEMORY];
             }
             match self.workers.ground().handle(message, &mut self.memory, Time::None) {
-                Ok(watch) => {
-                    self.done = Some((event, watch));
+                Ok(handled) => {
+                    self.done = Some((event, handled));
                     break;
                 }
                 Err(NoTime) => self.workers.handle(event, message),
@@ -110,9 +110,9 @@ impl Handling {
         }
     }
 
-    /// The message of an event that is handled.
-    pub(super) fn next_done(&mut self) -> Option<Vec<u8>> {
-        let (event, watch) = self.done.take().or_else(|| self.workers.done())?;
+    /// The message of an event that is handled, and what users of libudev hear of it.
+    pub(super) fn next_done(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (event, Handled { watch, told }) = self.done.take().or_else(|| self.workers.done())?;
         if let Some(watch) = watch
             && let Err(error) = self.watches.begin(watch.clone())
         {
@@ -120,7 +120,7 @@ impl Handling {
         }
         let message = self.queue.message(event).to_vec();
         self.queue.done(event);
-        Some(message)
+        Some((message, told))
     }
 
     /// The kernel is to say `add` of these devices, in this order, as far as there is room.

@@ -1,13 +1,19 @@
 //! The models of `lunix-core`, driven: what came from the kernel or from /sys goes in, what is to be said goes to
 //! the [`Voice`], what is to be looked at waits until all that has arrived is handled.
 
+use std::collections::VecDeque;
+
 use lunix_core::device::loss::{self, Loss};
 use lunix_core::device::table::{Applied, Device, Identity};
-use lunix_core::device::usb::{self, Action, Config, Contents, DeviceId, Input, ProbeId, Tracker};
-use lunix_core::device::{DeviceTable, Happening, table};
+use lunix_core::device::usb::{
+    self, Action, Attribute, Config, Contents, DeviceId, Fact, Input, ProbeId, Tracker,
+};
+use lunix_core::device::{DeviceTable, Happening, json, table};
 use lunix_core::time::Instant;
-use lunix_uevent::{ParseError, Uevent};
+use lunix_uevent::{ParseError, Uevent, monitor};
 
+use super::announce::Announcement;
+use super::known::Known;
 use super::sysfs::{Sysfs, var, vars};
 use super::voice::Voice;
 use crate::log::{self, Level};
@@ -27,6 +33,8 @@ pub(super) struct Hotplug {
     pub(super) loss: Loss,
     pub(super) voice: Voice,
     pub(super) sysfs: Sysfs,
+    pub(super) known: Known,
+    pub(super) announcements: VecDeque<Announcement>,
     /// Marks the events that we asked for ourselves.
     pub(super) uuid: String,
     /// Devices are said only when an event of theirs has been handled, those too that a scan finds.
@@ -63,7 +71,11 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    fn admits(&self, devpath: &[u8], class: &[u8]) -> bool {
+    pub(super) fn is_everything(&self) -> bool {
+        self.class.is_none() && self.devpath.is_none()
+    }
+
+    pub(super) fn admits(&self, devpath: &[u8], class: &[u8]) -> bool {
         let below = |parent: &Vec<u8>| {
             devpath
                 .strip_prefix(parent.as_slice())
@@ -80,7 +92,13 @@ const USB_FACTS: usize = 2048;
 
 impl Hotplug {
     /// The memory that `limits` allow is reserved here, once; what is not used of it costs nothing.
-    pub(super) fn new(limits: Limits, config: Config, sysfs: Sysfs, voice: Voice, uuid: String) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        config: Config,
+        (sysfs, known): (Sysfs, Known),
+        voice: Voice,
+        uuid: String,
+    ) -> Self {
         let slots = vec![table::Slot::EMPTY; limits.devices].leak();
         let bytes = vec![0; limits.devices * BYTES_A_DEVICE].leak();
         let usb_slots = vec![usb::Slot::EMPTY; limits.usb].leak();
@@ -91,6 +109,8 @@ impl Hotplug {
             loss: Loss::new(),
             voice,
             sysfs,
+            known,
+            announcements: VecDeque::new(),
             uuid,
             handles: false,
             unsaid: Vec::new(),
@@ -120,26 +140,25 @@ impl Hotplug {
         Ok(())
     }
 
-    /// What a datagram means is done, as far as it is not for us to say.
-    pub(super) fn handled(&mut self, now: Instant, bytes: &[u8]) {
+    /// What a datagram means is done, as far as it is not for us to say. `told` is what users of libudev hear of it; where
+    /// nobody handles devices, it is empty.
+    pub(super) fn handled(&mut self, now: Instant, bytes: &[u8], told: &[u8]) {
         let Ok(event) = Uevent::parse(bytes) else { return };
         let (devpath, class) = (event.devpath(), event.subsystem());
         let unsaid = self.unsaid.iter().position(|unsaid| unsaid == devpath);
         let unsaid = unsaid.map(|at| self.unsaid.swap_remove(at));
         match self.table.apply(&event) {
             Ok(Applied::Known) if unsaid.is_some() && class != b"usb" => {
-                self.voice.device(Happening::Add, devpath, class, event.vars(), false);
+                self.say(Happening::Add, &event, told);
             }
-            Ok(Applied::Said(happening)) if class != b"usb" => {
-                self.voice.device(happening, devpath, class, event.vars(), false);
-            }
+            Ok(Applied::Said(happening)) if class != b"usb" => self.say(happening, &event, told),
             Ok(Applied::Replaced) if class == b"usb" => {
                 let _ = self.usb.handle(now, Input::Absent(devpath));
                 self.settle();
             }
             Ok(Applied::Replaced) => {
                 self.voice.device(Happening::Remove, devpath, class, std::iter::empty(), false);
-                self.voice.device(Happening::Add, devpath, class, event.vars(), false);
+                self.say(Happening::Add, &event, told);
             }
             Ok(_) => {}
             Err(table::TableFull) => self.full(devpath, class),
@@ -148,6 +167,15 @@ impl Hotplug {
             self.full(devpath, class);
         }
         self.settle();
+    }
+
+    /// Says what has happened to a device, with all that is known of it.
+    fn say(&mut self, happening: Happening, event: &Uevent<'_>, told: &[u8]) {
+        let (devpath, class) = (event.devpath(), event.subsystem());
+        match monitor::Message::parse(told) {
+            Ok(message) => self.voice.device(happening, devpath, class, message.properties(), false),
+            Err(_) => self.voice.device(happening, devpath, class, event.vars(), false),
+        }
     }
 
     /// The socket is empty: if events were lost, this is when it is known which.
@@ -166,10 +194,15 @@ impl Hotplug {
                 format_args!("the kernel dropped events (numbers {from} to {to}): comparing with /sys"),
             );
             self.voice.lost(from, to);
-            self.scan(now);
-            let _ = self.usb.handle(now, Input::Resynced);
-            self.settle();
+            self.compare(now);
         }
+    }
+
+    /// Compares all that is known with /sys, and says what differs.
+    pub(super) fn compare(&mut self, now: Instant) {
+        self.scan(now);
+        let _ = self.usb.handle(now, Input::Resynced);
+        self.settle();
     }
 
     /// Compares the table with /sys, and says what differs.
@@ -203,7 +236,9 @@ impl Hotplug {
                     self.voice.device(Happening::Remove, devpath, class, std::iter::empty(), false);
                 }
                 if !self.handles {
-                    self.voice.device(Happening::Add, devpath, class, vars(&text), false);
+                    let found = self.known.of(devpath, class, &text);
+                    let properties = vars(&text).chain(found.iter());
+                    self.voice.device(Happening::Add, devpath, class, properties, false);
                 }
             }
             if self.handles {
@@ -228,7 +263,9 @@ impl Hotplug {
                 && device.subsystem != b"usb"
                 && let Ok(text) = self.sysfs.uevent(&devpath)
             {
-                self.voice.device(Happening::Add, &devpath, device.subsystem, vars(&text), false);
+                let found = self.known.of(&devpath, device.subsystem, &text);
+                let properties = vars(&text).chain(found.iter());
+                self.voice.device(Happening::Add, &devpath, device.subsystem, properties, false);
             }
         }
     }
@@ -239,9 +276,20 @@ impl Hotplug {
             let Some(devpath) = self.usb.devpath(device).map(<[u8]>::to_vec) else { continue };
             let _ = self.usb.handle(now, Input::Look(device));
             let usb = &mut self.usb;
-            self.sysfs.inspect(&devpath, |fact| {
+            let mut tell = |fact: Fact<'_>| {
                 let _ = usb.handle(now, Input::Found(device, fact));
-            });
+            };
+            if let Ok(text) = self.sysfs.uevent(&devpath) {
+                let found = self.known.of(&devpath, b"usb", &text);
+                let names = [
+                    (Attribute::VendorName, &b"ID_VENDOR_FROM_DATABASE"[..]),
+                    (Attribute::ProductName, b"ID_MODEL_FROM_DATABASE"),
+                ];
+                for (attribute, key) in names {
+                    tell(Fact::Attribute(attribute, found.get(key).unwrap_or_default()));
+                }
+            }
+            self.sysfs.inspect(&devpath, tell);
             let _ = self.usb.handle(now, Input::Looked(device));
             self.settle();
         }
@@ -268,28 +316,6 @@ impl Hotplug {
         self.usb.next_deadline().into_iter().chain(self.loss.next_deadline()).min()
     }
 
-    /// Says all that is present. How much that was.
-    pub(super) fn announce(&mut self, filter: &Filter, again: bool) -> usize {
-        let Self { table, usb, voice, sysfs, .. } = self;
-        let mut count = 0;
-        for Device { devpath, subsystem } in table.iter() {
-            if subsystem != b"usb"
-                && filter.admits(devpath, subsystem)
-                && let Ok(text) = sysfs.uevent(devpath)
-            {
-                voice.device(Happening::Add, devpath, subsystem, vars(&text), again);
-                count += 1;
-            }
-        }
-        for device in usb.announced() {
-            if filter.admits(usb.devpath(device).unwrap_or_default(), b"usb") {
-                voice.usb(Happening::Add, usb, device, again);
-                count += 1;
-            }
-        }
-        count
-    }
-
     /// Hands what was announced, one by one and in the same words, to `tell`.
     pub(super) fn list(&self, filter: &Filter, mut tell: impl FnMut(&[u8])) {
         let mut out = vec![0; 4 * USB_FACTS];
@@ -297,10 +323,12 @@ impl Hotplug {
             if subsystem != b"usb"
                 && filter.admits(devpath, subsystem)
                 && let Ok(text) = self.sysfs.uevent(devpath)
-                && let Ok(len) =
-                    lunix_core::device::json::device(devpath, subsystem, vars(&text), false, &mut out)
             {
-                tell(out.get(..len).unwrap_or_default());
+                let found = self.known.of(devpath, subsystem, &text);
+                let properties = vars(&text).chain(found.iter());
+                if let Ok(len) = json::device(devpath, subsystem, properties, false, &mut out) {
+                    tell(out.get(..len).unwrap_or_default());
+                }
             }
         }
         for device in self.usb.announced() {

@@ -3,6 +3,9 @@
 //! | file | what it does |
 //! |---|---|
 //! | `settings` | what it is told |
+//! | `announce` | says all that is present |
+//! | `known` | what is known of a device besides what the kernel says |
+//! | `udevd` | listens to udevd where it is at work |
 //! | `ask` | `natsdev trigger`, `natsdev settle` |
 //! | `hotplug` | drives the models of `lunix_core::device` |
 //! | `sysfs` | reads /sys |
@@ -15,9 +18,11 @@
 //! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
 //! | `watch` | notices who writes to a node |
 //! | `sweep` | removes what is left of devices that went unseen |
+//! | `refused` | counts what is not believed |
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
 
+mod announce;
 mod ask;
 mod builtins;
 mod control;
@@ -28,14 +33,17 @@ mod handle;
 mod handling;
 mod hotplug;
 pub mod hwdb;
+mod known;
 mod links;
 mod monitor;
 mod probe;
+mod refused;
 mod requests;
 pub mod rules;
 mod settings;
 mod sweep;
 mod sysfs;
+mod udevd;
 mod voice;
 mod watch;
 mod workers;
@@ -46,18 +54,21 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lunix_core::time::{Duration, Instant};
+use lunix_core::time::Instant;
 use lunix_uevent::MAX_MESSAGE;
 
 use control::{Control, Visitor, Wish};
 use handle::Ground;
 use handling::Handling;
 use hotplug::{Filter, Hotplug, Limits};
+use known::Known;
 use probe::Probes;
+use refused::Refused;
 use requests::Request;
 pub use settings::COMMAND;
 use settings::{Coldplug, MAX_DEVICES, Settings};
 use sysfs::Sysfs;
+use udevd::Udevd;
 use voice::Voice;
 
 use crate::bus::{Bus, Event};
@@ -65,7 +76,7 @@ use crate::cli::Matches;
 use crate::log::{self, Level};
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
 use crate::sys::signals::Signals;
-use crate::sys::uevent::{Received, Refusal, UeventSocket};
+use crate::sys::uevent::{Received, Speaker, UeventSocket};
 
 const NAME: &str = "natsdev";
 
@@ -120,13 +131,12 @@ const STALL: usize = PENDING / 4;
 const BATCH: u32 = 128;
 /// Of `udevadm` at the same time; others wait.
 const VISITORS: usize = 8;
-/// The least time between two log lines about refused datagrams.
-const REFUSALS: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Copy, Debug)]
 enum Token {
     Bus,
     Kernel,
+    Udevd,
+    UdevdChanged,
     Signals,
     Workers,
     Watches,
@@ -139,6 +149,8 @@ struct Daemon {
     hotplug: Hotplug,
     /// Where rules are applied.
     handling: Option<Handling>,
+    /// Who handles devices in our place.
+    udevd: Option<Udevd>,
     control: Option<(Control, Key)>,
     visitors: [Option<Visitor>; VISITORS],
     /// What was there at the start is still being handled, since then.
@@ -156,20 +168,10 @@ struct Daemon {
     buffer: Box<[u8; MAX_MESSAGE]>,
 }
 
-/// Datagrams that were not believed, by kind.
-#[derive(Debug, Default)]
-struct Refused {
-    sender: u64,
-    credentials: u64,
-    truncated: u64,
-    since_said: u64,
-    said: Option<Instant>,
-}
-
 fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
     let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
     // Before the first look at /sys: what happens from here on is heard.
-    let socket = UeventSocket::open(settings.rcvbuf)
+    let socket = UeventSocket::open(Speaker::Kernel, settings.rcvbuf)
         .map_err(|error| io::Error::new(error.kind(), format!("no socket for uevents: {error}")))?;
     if !settings.sysfs.join("devices").is_dir() {
         log::line(Level::Warn, NAME, format_args!("{}: no sysfs is mounted here", settings.sysfs.display()));
@@ -190,13 +192,22 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
         Err(_) => (String::new(), Coldplug::Scan),
     };
     let handling = ground.map(Handling::new).transpose()?;
+    let udevd = match &settings.root {
+        Some(root) if handling.is_none() => {
+            Some(Udevd::new(&root.path("/run/udev/control"), settings.rcvbuf)?)
+        }
+        _ => None,
+    };
+    let database = handling.is_some() || udevd.as_ref().is_some_and(Udevd::decides);
+    let known = Known::new(settings.root, database);
     let mut daemon = Daemon {
         handling,
+        udevd,
         control: None,
         visitors: [const { None }; VISITORS],
         coldplugging: None,
         asked: false,
-        hotplug: Hotplug::new(limits, settings.usb, sysfs, Voice::new(bus), uuid),
+        hotplug: Hotplug::new(limits, settings.usb, (sysfs, known), Voice::new(bus), uuid),
         probes: Probes::new(settings.probe_timeout, &settings.dev),
         socket,
         socket_key: None,
@@ -210,6 +221,10 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
     let mut reactor = Reactor::new()?;
     daemon.socket_key = Some(reactor.add(&daemon.socket, Token::Kernel, Ready::READ)?);
     reactor.add(&daemon.signals, Token::Signals, Ready::READ)?;
+    if let Some(udevd) = &mut daemon.udevd {
+        reactor.add(&udevd.presence, Token::UdevdChanged, Ready::READ)?;
+        udevd.watch(&mut reactor)?;
+    }
     match &daemon.handling {
         Some(handling) => {
             reactor.add(handling.workers(), Token::Workers, Ready::READ)?;
@@ -327,8 +342,8 @@ impl Daemon {
         }
         loop {
             handling.start();
-            let Some(message) = handling.next_done() else { break };
-            self.hotplug.handled(now, &message);
+            let Some((message, told)) = handling.next_done() else { break };
+            self.hotplug.handled(now, &message, &told);
         }
         if self.asked || !handling.is_settled() {
             return;
@@ -390,7 +405,8 @@ impl Daemon {
                         continue;
                     }
                     match &mut self.handling {
-                        None => self.hotplug.handled(now, bytes),
+                        None if self.udevd.as_ref().is_some_and(Udevd::decides) => {}
+                        None => self.hotplug.handled(now, bytes, &[]),
                         Some(handling) => {
                             if handling.push(bytes).is_err() {
                                 self.hotplug.loss.handle(now, lunix_core::device::loss::Input::Overrun);
@@ -420,10 +436,13 @@ impl Daemon {
         match event {
             Event::Ready { again } => {
                 self.hotplug.voice.introduced = true;
-                let count = self.hotplug.announce(&Filter::default(), *again);
-                log::line(Level::Info, NAME, format_args!("connected; {count} devices announced"));
+                let count = self.hotplug.announce(&Filter::default(), *again).unwrap_or(0);
+                log::line(Level::Info, NAME, format_args!("connected; announcing {count} devices"));
             }
-            Event::Lost => log::line(Level::Warn, NAME, "the server is gone; looking for one"),
+            Event::Lost => {
+                self.hotplug.stop_announcing();
+                log::line(Level::Warn, NAME, "the server is gone; looking for one");
+            }
             Event::Message(message) => match requests::answer(self, message) {
                 Some(Request::Trigger(filter)) if self.handling.is_some() => {
                     let paths = self.hotplug.paths(&filter);
@@ -471,6 +490,11 @@ impl App for Daemon {
                     reactor.want(key, Ready::default());
                 }
             },
+            Token::Udevd => self.hear_udevd(reactor, key),
+            Token::UdevdChanged => {
+                reactor.read_blocked(key);
+                self.udevd_changed(reactor);
+            }
             Token::Signals => {
                 while let Some(signal) = self.signals.next() {
                     if signal == libc::SIGHUP {
@@ -486,8 +510,8 @@ impl App for Daemon {
                 reactor.read_blocked(key);
                 if let Some(handling) = &mut self.handling {
                     handling.workers().heard();
-                    while let Some(message) = handling.next_done() {
-                        self.hotplug.handled(reactor.now(), &message);
+                    while let Some((message, told)) = handling.next_done() {
+                        self.hotplug.handled(reactor.now(), &message, &told);
                     }
                 }
             }
@@ -527,12 +551,23 @@ impl App for Daemon {
         self.go_on(now);
         loop {
             self.hotplug.look(now);
-            for (probe, devnode) in self.hotplug.questions.drain(..) {
-                self.probes.ask(now, probe, &devnode);
+            for (probe, devnode) in std::mem::take(&mut self.hotplug.questions) {
+                match self.hotplug.known.contents(&devnode) {
+                    Some(contents) => self.hotplug.probed(now, probe, &contents),
+                    None => self.probes.ask(now, probe, &devnode),
+                }
             }
             match self.probes.start(reactor) {
                 Some((probe, contents)) => self.hotplug.probed(now, probe, &contents),
                 None => break,
+            }
+        }
+        // What is written at once makes room for more.
+        while self.hotplug.go_on_announcing() {
+            let before = self.hotplug.voice.bus.pending();
+            self.hotplug.voice.bus.flush(reactor);
+            if self.hotplug.voice.bus.pending() >= before {
+                break;
             }
         }
         self.hotplug.voice.bus.flush(reactor);
@@ -540,40 +575,15 @@ impl App for Daemon {
         if self.stalled
             && self.handling.as_ref().is_none_or(Handling::has_room)
             && (!bus.is_ready() || bus.pending() < STALL / 4)
-            && let Some(key) = self.socket_key
         {
             self.stalled = false;
-            reactor.want(key, Ready::READ);
+            let udevd = self.udevd.as_ref().and_then(|udevd| udevd.key);
+            self.socket_key.into_iter().chain(udevd).for_each(|key| reactor.want(key, Ready::READ));
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let bus = self.hotplug.voice.bus.next_deadline();
         bus.into_iter().chain(self.hotplug.next_deadline()).chain(self.probes.next_deadline()).min()
-    }
-}
-
-impl Refused {
-    fn count(&mut self, now: Instant, why: Refusal) {
-        let (count, text) = match why {
-            Refusal::Sender => (&mut self.sender, "a process sent it, not the kernel"),
-            Refusal::Credentials => (&mut self.credentials, "without the credentials of the kernel"),
-            Refusal::Truncated => (&mut self.truncated, "longer than any message of the kernel"),
-        };
-        *count += 1;
-        self.say(now, format_args!("{text}"));
-    }
-
-    /// The first one at once, then at most one line a minute, which says how many there were.
-    fn say(&mut self, now: Instant, why: std::fmt::Arguments<'_>) {
-        self.since_said += 1;
-        if self.said.is_none_or(|said| now >= said + REFUSALS) {
-            log::line(
-                Level::Warn,
-                NAME,
-                format_args!("datagram refused: {why} ({} so far)", self.since_said),
-            );
-            self.said = Some(now);
-        }
     }
 }

@@ -74,7 +74,10 @@ fn trigger(daemon: &mut Daemon, message: &Message) -> Option<Request> {
             return None;
         }
     };
-    let count = daemon.hotplug.announce(&filter, true);
+    let Some(count) = daemon.hotplug.announce(&filter, true) else {
+        refuse(daemon, message, "429", "too many announcements wait already");
+        return None;
+    };
     let _ = daemon.hotplug.voice.bus.respond(message, format!("{{\"devices\":{count}}}").as_bytes());
     Some(Request::Trigger(filter))
 }

@@ -191,6 +191,8 @@ pub(super) struct Settings {
     pub(super) sysfs: PathBuf,
     pub(super) dev: PathBuf,
     pub(super) manage: bool,
+    /// Where the database, the table of hardware and udevd are; none beside a made-up /sys.
+    pub(super) root: Option<device::Root>,
 }
 
 /// How the devices become known that are there at the start.
@@ -266,6 +268,10 @@ impl Settings {
                         && !Path::new("/run/udev/control").exists()
                         && device::Root::new(Path::new("/")).kernel_makes_nodes()
                 }
+            },
+            root: match matches.path("root") {
+                Some(root) => Some(device::Root::new(root)),
+                None => (!matches.has("sysfs")).then(|| device::Root::new(Path::new("/"))),
             },
             sysfs: path("sysfs", "/sys"),
             dev: path("dev", "/dev"),

@@ -48,19 +48,29 @@ impl Voice {
         self.say(|out| fixed("hardware.full", out), |out| json::full(devpath, subsystem, limit as u64, out));
     }
 
+    /// `hardware.snapshot.begin`
+    pub(super) fn snapshot_begin(&mut self, again: bool) {
+        self.say(|out| fixed("hardware.snapshot.begin", out), |out| json::snapshot_begin(again, out));
+    }
+
+    /// `hardware.snapshot.end`
+    pub(super) fn snapshot_end(&mut self, again: bool, devices: u64) {
+        self.say(|out| fixed("hardware.snapshot.end", out), |out| json::snapshot_end(again, devices, out));
+    }
+
     /// `hardware.<class>.<happening>` of a device that is no USB device.
     pub(super) fn device<'v>(
         &mut self,
         happening: Happening,
         devpath: &[u8],
         class: &[u8],
-        vars: impl Iterator<Item = (&'v [u8], &'v [u8])>,
+        properties: impl Iterator<Item = (&'v [u8], &'v [u8])>,
         again: bool,
     ) {
         if self.introduced || again {
             self.say(
                 |out| subject::hardware(class, happening, out),
-                |out| json::device(devpath, class, vars, again, out),
+                |out| json::device(devpath, class, properties, again, out),
             );
         }
     }

@@ -10,9 +10,8 @@ use std::time::Duration;
 use lunix_core::device::queue::EventId;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::handle::Ground;
+use super::handle::{Ground, Handled};
 use super::rules::evaluate::{self, Time};
-use super::watch::Watch;
 use crate::sys::thread;
 
 /// Threads at the same time: programs of rules wait more than they compute.
@@ -40,7 +39,7 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Work {
     jobs: VecDeque<(EventId, Vec<u8>)>,
-    done: VecDeque<(EventId, Option<Watch>)>,
+    done: VecDeque<(EventId, Handled)>,
     threads: usize,
     /// Of them, those that wait for a job.
     idle: usize,
@@ -70,8 +69,8 @@ impl Desk {
         // Pages that are never written to take no memory.
         let mut memory = vec![0; evaluate::MEMORY];
         while let Some((event, message)) = self.next() {
-            let watch = self.ground.handle(&message, &mut memory, Time::Enough).unwrap_or_default();
-            self.work().done.push_back((event, watch));
+            let handled = self.ground.handle(&message, &mut memory, Time::Enough).unwrap_or_default();
+            self.work().done.push_back((event, handled));
             // It can only fail if it is read not even once in 2^64 times.
             let _ = rustix::io::write(&self.done, &1_u64.to_ne_bytes());
         }
@@ -116,13 +115,13 @@ impl Workers {
     fn handle_here(&self) {
         let Some((event, message)) = self.desk.work().jobs.pop_front() else { return };
         let memory = &mut vec![0; evaluate::MEMORY];
-        let watch = self.desk.ground.handle(&message, memory, Time::Enough).unwrap_or_default();
-        self.desk.work().done.push_back((event, watch));
+        let handled = self.desk.ground.handle(&message, memory, Time::Enough).unwrap_or_default();
+        self.desk.work().done.push_back((event, handled));
         let _ = rustix::io::write(&self.desk.done, &1_u64.to_ne_bytes());
     }
 
-    /// The next event that is handled, and the node to be watched, after the descriptor was readable; `None` when there is none now.
-    pub(super) fn done(&self) -> Option<(EventId, Option<Watch>)> {
+    /// The next event that is handled, after the descriptor was readable; `None` when there is none now.
+    pub(super) fn done(&self) -> Option<(EventId, Handled)> {
         self.desk.work().done.pop_front()
     }
 

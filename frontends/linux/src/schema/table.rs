@@ -51,13 +51,27 @@ static DEVICE: Shape = Shape {
         must("devpath", Text, "path below /sys"),
         must("class", Text, "its subsystem"),
         must("name", Text, "the last part of devpath"),
-        may("devnode", Text, "its node, with /dev/"),
         may("devtype", Text, "as the kernel names it: `disk`, `partition`, …"),
-        may("ifname", Text, "of network interfaces"),
-        may("driver", Text, ""),
-        may("modalias", Text, ""),
+        may("devnode", Text, "its node, with /dev/"),
         may("major", Whole, "of its node"),
         may("minor", Whole, "of its node"),
+        may("links", Texts, "links to its node, with /dev/"),
+        may("ifname", Text, "of network interfaces"),
+        may("ifindex", Whole, "of network interfaces"),
+        may("driver", Text, ""),
+        may("modalias", Text, ""),
+        may("bus", Text, "`usb`, `pci`, `ata`, … (ID_BUS)"),
+        may("vendor", Text, "four hexadecimal digits"),
+        may("product", Text, "four hexadecimal digits"),
+        may("vendor_name", Text, "what the table of hardware calls the vendor"),
+        may("product_name", Text, "what the table of hardware calls the product"),
+        may("manufacturer", Text, "as the device says"),
+        may("model", Text, "as the device says"),
+        may("serial", Text, "as the device says"),
+        may("fstype", Text, "of volumes: `vfat`, `exfat`, `ext4`, …"),
+        may("label", Text, "of volumes"),
+        may("uuid", Text, "of volumes, as blkid prints it"),
+        may("kinds", Texts, "of input devices: `keyboard`, `mouse`, `touchpad`, …"),
         may("devpath_old", Text, "after a rename"),
         may("again", Flag, "true where it is announced again, after a reconnect or on hardware.trigger"),
     ]),
@@ -82,6 +96,8 @@ static USB: Shape = Shape {
         must("devpath", Text, "path below /sys"),
         may("vendor", Text, "four hexadecimal digits"),
         may("product", Text, "four hexadecimal digits"),
+        may("vendor_name", Text, "what the table of hardware calls the vendor"),
+        may("product_name", Text, "what the table of hardware calls the product"),
         may("manufacturer", Text, "as the device says"),
         may("model", Text, "as the device says"),
         may("serial", Text, "as the device says"),
@@ -95,6 +111,21 @@ static USB: Shape = Shape {
         must("input", Texts, "input devices"),
         may("truncated", Flag, "true where not all of it fitted"),
         may("again", Flag, "true where it is announced again"),
+    ]),
+};
+
+static SNAPSHOT_BEGIN: Shape = Shape {
+    name: "SnapshotBegin",
+    about: "From here on every device that is present is announced.",
+    body: Body::Object(&[must("again", Flag, "it is not the first time")]),
+};
+
+static SNAPSHOT_END: Shape = Shape {
+    name: "SnapshotEnd",
+    about: "Every device that is present was announced since the beginning.",
+    body: Body::Object(&[
+        must("again", Flag, "it is not the first time"),
+        must("devices", Whole, "how many were announced"),
     ]),
 };
 
@@ -365,7 +396,11 @@ pub static GROUPS: &[Group] = &[
         notes: &[
             "`<subsystem>`, `<class>` and `<action>` are single tokens: every byte that a token cannot hold is `_`, and \
              a missing one is `_` alone.",
-            "After a reconnect all devices are announced again, with `again: true`.",
+            "When a server is there, after a reconnect and on a `hardware.trigger` of everything, all devices are announced \
+             between `hardware.snapshot.begin` and `.end`, but for the first time with `again: true`. What is not among \
+             them, and was not added since the beginning, is not there any more.",
+            "What a device is called, its links and what it holds is what udev's rules have found: natsdev's own where it \
+             handles devices, udevd's where that does. Otherwise only names are known, of the table of hardware.",
             "A request that is refused is answered with an empty payload and the headers `Nats-Service-Error` and \
              `Nats-Service-Error-Code`, as micro-services do.",
         ],
@@ -384,6 +419,8 @@ pub static GROUPS: &[Group] = &[
                 &USB,
             ),
             event("hardware.usb.remove", "A USB device that was announced is gone.", &USB),
+            event("hardware.snapshot.begin", "All devices that are present follow.", &SNAPSHOT_BEGIN),
+            event("hardware.snapshot.end", "All devices that are present were announced.", &SNAPSHOT_END),
             event("hardware.full", "A device has no room in the table.", &HARDWARE_FULL),
             request("hardware.list", "The devices that are present.", &NOTHING, &DEVICES),
             request("hardware.<class>.list", "Those of one class.", &NOTHING, &DEVICES),

@@ -1,4 +1,4 @@
-//! The socket on which the kernel says its uevents. rustix cannot read the credentials of a message from the
+//! The socket on which the kernel says its uevents, and udevd what has become of them. rustix cannot read the credentials of a message from the
 //! kernel: their process id is 0, which its type for process ids cannot hold.
 #![allow(unsafe_code, reason = "recvmsg with credentials")]
 
@@ -9,14 +9,26 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
-/// A netlink socket that hears the kernel's uevents (multicast group 1), non-blocking.
+/// A netlink socket that hears uevents, non-blocking.
 #[derive(Debug)]
-pub struct UeventSocket(OwnedFd);
+pub struct UeventSocket {
+    socket: OwnedFd,
+    speaker: Speaker,
+}
+
+/// Who is heard; the number is that of the multicast group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The kernel.
+    Kernel = 1,
+    /// Whoever handles devices, in libudev's form: a process of root's.
+    Udevd = 2,
+}
 
 /// What came out of the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received<'b> {
-    /// A datagram that the kernel sent. What it says has still to be parsed.
+    /// A datagram from whom it has to be. What it says has still to be parsed.
     Datagram(&'b [u8]),
     /// A datagram that is not to be believed.
     Refused(Refusal),
@@ -29,16 +41,13 @@ pub enum Received<'b> {
 /// Why a datagram is not to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A process sent it: its netlink port is not the kernel's.
+    /// A process sent it in the kernel's place, as its netlink port tells, or the other way round.
     Sender,
-    /// It carries no credentials, or not those of the kernel.
+    /// It carries no credentials, or not those of the kernel or of root.
     Credentials,
-    /// It is longer than any kernel message.
+    /// It is longer than the buffer.
     Truncated,
 }
-
-/// The kernel's multicast group; 2 is udev's.
-const KERNEL_GROUP: u32 = 1;
 
 impl UeventSocket {
     /// Opens the socket, with room for about `buffer / 430` events (the kernel takes twice what it is asked for,
@@ -46,23 +55,23 @@ impl UeventSocket {
     ///
     /// # Errors
     /// The kernel refuses the socket.
-    pub fn open(buffer: usize) -> io::Result<Self> {
+    pub fn open(speaker: Speaker, buffer: usize) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
         sockopt::set_socket_passcred(&socket, true)?;
         sockopt::set_socket_recv_buffer_size_force(&socket, buffer)
             .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, buffer))?;
-        bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
-        Ok(Self(socket))
+        bind(&socket, &SocketAddrNetlink::new(0, speaker as u32))?;
+        Ok(Self { socket, speaker })
     }
 
     /// The room that the kernel gave, in its own count.
     pub fn buffer_size(&self) -> usize {
-        sockopt::socket_recv_buffer_size(&self.0).unwrap_or(0)
+        sockopt::socket_recv_buffer_size(&self.socket).unwrap_or(0)
     }
 
-    /// Takes the next datagram into `buffer`, which has to hold [`lunix_uevent::MAX_MESSAGE`] bytes, and checks
-    /// that the kernel sent it.
+    /// Takes the next datagram into `buffer`, which for the kernel's has to hold [`lunix_uevent::MAX_MESSAGE`] bytes, and
+    /// checks who sent it.
     ///
     /// # Errors
     /// Any other than those that [`Received`] tells of.
@@ -79,7 +88,7 @@ impl UeventSocket {
         header.msg_control = (&raw mut control).cast();
         header.msg_controllen = CONTROL as _;
         // SAFETY: every pointer of the header is to a local variable or to `buffer`, with its length beside it.
-        let len = unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+        let len = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
         if len < 0 {
             let error = io::Error::last_os_error();
             return match error.raw_os_error() {
@@ -92,7 +101,8 @@ impl UeventSocket {
         // SAFETY: all zero is a valid address, and the kernel wrote nothing else over it than an address.
         let sender = unsafe { sender.assume_init() };
         let known = header.msg_namelen as usize == size_of::<libc::sockaddr_nl>();
-        if !known || i32::from(sender.nl_family) != libc::AF_NETLINK || sender.nl_pid != 0 {
+        let by_kernel = known && i32::from(sender.nl_family) == libc::AF_NETLINK && sender.nl_pid == 0;
+        if !known || by_kernel != (self.speaker == Speaker::Kernel) {
             return Ok(Received::Refused(Refusal::Sender));
         }
         // In another user namespace than the first one, this is the root of ours.
@@ -108,7 +118,7 @@ impl UeventSocket {
 
 impl AsFd for UeventSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -143,7 +153,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_and_nothing_blocks() {
-        let socket = UeventSocket::open(1 << 16).unwrap();
+        let socket = UeventSocket::open(Speaker::Kernel, 1 << 16).unwrap();
         assert!(socket.buffer_size() >= 1 << 16);
         // Other tests, and this machine, may cause events of their own.
         let mut buffer = [0; lunix_uevent::MAX_MESSAGE];

@@ -145,7 +145,7 @@ impl World {
             }
         });
         self.natsdev = Some(child);
-        self.wait_for_log("devices announced");
+        self.wait_for_log("; announcing ");
         self.wait_for_answers();
     }
 

@@ -82,6 +82,9 @@ impl Device {
     pub(super) fn read(object: Object<'_>) -> Option<Self> {
         let text = |key| object.get(key).map(|value| said(&value)).unwrap_or_default();
         let path = Some(text("devpath")).filter(|path| !path.is_empty())?;
+        let either =
+            |own, others| Some(text(own)).filter(|name| !name.is_empty()).unwrap_or_else(|| text(others));
+        let names = [either("manufacturer", "vendor_name"), either("model", "product_name")];
         let mut device = Self { path, node: text("devnode"), driver: text("driver"), ..Self::default() };
         // Of USB devices `class` is what they are for, and only they have a port.
         if object.get("port").is_some() {
@@ -89,7 +92,8 @@ impl Device {
             device.name = text("port");
             let ids = [text("vendor"), text("product")].join(":");
             let ids = if ids == ":" { String::new() } else { ids };
-            device.about = words([text("manufacturer"), text("model"), ids, text("class")]);
+            let [vendor, product] = names;
+            device.about = words([vendor, product, ids, text("class")]);
             let objects = elements(&object, "volumes").filter_map(|volume| volume.as_object());
             device.volumes = objects.map(Volume::read).collect();
             for key in ["nodes", "net", "input"] {
@@ -103,7 +107,10 @@ impl Device {
         } else {
             device.class = text("class");
             device.name = [text("ifname"), text("name")].into_iter().find(|name| !name.is_empty())?;
-            device.about = text("devtype");
+            let [vendor, product] = names;
+            let kinds: Vec<_> = elements(&object, "kinds").map(|kind| said(&kind)).collect();
+            let is = [text("devtype"), vendor, product, kinds.join(" "), text("fstype"), text("label")];
+            device.about = words(is);
         }
         device.object = copied(&Value::Object(object));
         Some(device)
@@ -220,6 +227,20 @@ mod tests {
         assert_eq!(device.about, "Kingston DT 3.0 0951:1666 storage");
         assert_eq!(device.parts, ["/dev/sda"]);
         assert_eq!(device.volumes[0].about, "vfat HOLIDAY 1.0 kB");
+    }
+
+    #[test]
+    fn what_a_device_does_not_say_of_itself_others_say() {
+        let about = |members: &str| {
+            read(&format!(r#"{{"devpath":"/devices/a","class":"pci","name":"a",{members}}}"#)).about
+        };
+        assert_eq!(
+            about(r#""vendor_name":"Intel Corporation","product_name":"82540EM","model":"""#),
+            "Intel Corporation 82540EM"
+        );
+        assert_eq!(about(r#""vendor_name":"Kingston Technology","manufacturer":"Kingston""#), "Kingston");
+        assert_eq!(about(r#""kinds":["keyboard","mouse"]"#), "keyboard mouse");
+        assert_eq!(about(r#""devtype":"partition","label":"A","fstype":"vfat""#), "partition vfat A");
     }
 
     #[test]
