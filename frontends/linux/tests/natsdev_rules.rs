@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lunix_uevent::monitor::Message;
-use rig::{Client, World, event, inside, wait};
+use rig::{Client, World, event, inside, inside_as_root, wait};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with, sockopt};
 
@@ -378,4 +378,42 @@ fn who_has_written_to_a_watched_node_is_noticed() {
     };
     wait(|| asked("w"), || "a question about the node".to_owned());
     assert!(!asked("other"));
+}
+
+/// `openat` of such a node is what loads the module.
+#[test]
+fn nodes_of_modules_are_there_before_their_devices() {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    if !inside_as_root("nodes_of_modules_are_there_before_their_devices") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(
+        &world,
+        "KERNEL==\"fuse\", MODE=\"0666\", TAG+=\"uaccess\", OPTIONS+=\"static_node=fuse\"\n\
+         SUBSYSTEM==\"misc\", GROUP=\"7\", OPTIONS+=\"static_node=net/tun\"\n\
+         MODE=\"0777\", OPTIONS+=\"static_node=../outside\", OPTIONS+=\"static_node=absent\"\n",
+    );
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let modules = world.folder.join("lib/modules").join(release.trim());
+    fs::create_dir_all(&modules).unwrap();
+    fs::write(
+        modules.join("modules.devname"),
+        "# Device nodes\nfuse fuse c10:229\ntun net/tun c10:200\nx ../y c1:3\n",
+    )
+    .unwrap();
+    fs::write(world.folder.join("outside"), "").unwrap();
+    start(&mut world, &rules);
+    let node = |name: &str| {
+        let meta = fs::symlink_metadata(world.folder.join("dev").join(name)).unwrap();
+        assert!(meta.file_type().is_char_device(), "{name}");
+        (meta.mode() & 0o7777, meta.uid(), meta.gid(), meta.rdev())
+    };
+    assert_eq!(node("fuse"), (0o666, 0, 0, rustix::fs::makedev(10, 229)));
+    assert_eq!(node("net/tun"), (0o660, 0, 7, rustix::fs::makedev(10, 200)));
+    let tag = fs::read_link(world.folder.join("run/udev/static_node-tags/uaccess/fuse")).unwrap();
+    assert_eq!(tag, Path::new("/dev/fuse"));
+    assert!(!world.folder.join("y").exists());
+    assert_eq!(fs::metadata(world.folder.join("outside")).unwrap().mode() & 0o111, 0);
+    assert_eq!(world.stop_natsdev(), Some(0));
 }

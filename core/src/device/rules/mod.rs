@@ -47,6 +47,7 @@ mod outcome;
 pub(super) mod pattern;
 mod question;
 pub(super) mod sanitize;
+mod static_node;
 mod table;
 
 use lunix_proto::Full;
@@ -59,6 +60,7 @@ use outcome::Fact;
 pub use outcome::{Outcome, Run};
 pub use question::{Answer, Question};
 use question::{Halt, Knowledge, Need};
+pub use static_node::StaticNode;
 pub use table::{Builder, Key, MAX_TABLE, Operator, Origin, Table, TableError, Token};
 use table::{Line, NEEDS_INTERFACE, NEEDS_NODE, NEEDS_NOTHING};
 

@@ -94,7 +94,7 @@ pub enum Key {
     Mode,
     /// `TAG=`
     SetTag,
-    /// `OPTIONS="static_node=…"`: nothing that an event changes.
+    /// `OPTIONS="static_node=…"`: nothing that an event changes, see [`Table::static_nodes`].
     StaticNode,
     /// `SECLABEL{module}=`
     Seclabel,

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lunix_core::device::rules::Outcome;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, lsetxattr, makedev, mknodat};
@@ -217,23 +217,7 @@ impl Node<'_> {
         let owner = outcome.owner().or_else(|| kernel(b"DEVUID", 10));
         let group = outcome.group().or_else(|| kernel(b"DEVGID", 10));
         let mode = outcome.mode().or_else(|| kernel(b"DEVMODE", 8));
-        // Who names a group wants it to have access.
-        let mode = mode.or_else(|| group.filter(|group| *group > 0).map(|_| 0o660));
-        let meta = fs::symlink_metadata(&self.path)?;
-        let new = |wanted: Option<u32>, present| wanted.filter(|wanted| *wanted != present);
-        // Nobody new may use it by the permissions of before.
-        if let Some(mode) = new(mode, meta.permissions().mode() & 0o7777) {
-            let shared = meta.permissions().mode() & mode & 0o7777;
-            fs::set_permissions(&self.path, fs::Permissions::from_mode(shared))?;
-        }
-        let (owner, group) = (new(owner, meta.uid()), new(group, meta.gid()));
-        if owner.is_some() || group.is_some() {
-            let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
-            chownat(CWD, &self.path, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        if let Some(mode) = mode {
-            fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))?;
-        }
+        give(&self.path, owner, group, mode)?;
         if device.action == b"add" {
             for (module, label) in outcome.labels() {
                 if let Some((_, attribute)) = LABELS.iter().find(|(known, _)| *known == module) {
@@ -247,6 +231,28 @@ impl Node<'_> {
     /// `block/8:0`, relative to /dev.
     fn by_number(&self) -> String {
         format!("{}/{}:{}", if self.block { "block" } else { "char" }, self.major, self.minor)
+    }
+}
+
+/// Gives a node to its owner and group, with these permissions; what is `None` stays.
+pub(super) fn give(node: &Path, owner: Option<u32>, group: Option<u32>, mode: Option<u32>) -> io::Result<()> {
+    // Who names a group wants it to have access.
+    let mode = mode.or_else(|| group.filter(|group| *group > 0).map(|_| 0o660));
+    let meta = fs::symlink_metadata(node)?;
+    let new = |wanted: Option<u32>, present| wanted.filter(|wanted| *wanted != present);
+    // Nobody new may use it by the permissions of before.
+    if let Some(mode) = new(mode, meta.permissions().mode() & 0o7777) {
+        let shared = meta.permissions().mode() & mode & 0o7777;
+        fs::set_permissions(node, fs::Permissions::from_mode(shared))?;
+    }
+    let (owner, group) = (new(owner, meta.uid()), new(group, meta.gid()));
+    if owner.is_some() || group.is_some() {
+        let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+        chownat(CWD, node, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    match mode {
+        Some(mode) => fs::set_permissions(node, fs::Permissions::from_mode(mode)),
+        None => Ok(()),
     }
 }
 

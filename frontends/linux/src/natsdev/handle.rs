@@ -16,6 +16,7 @@ use super::monitor::{Group, Monitor};
 use super::rules::Rules;
 use super::rules::evaluate::{self, Event, Halt, Terms, Time, evaluate};
 use super::rules::source::Source;
+use super::static_nodes;
 use super::watch::Watch;
 use crate::config::Mistakes;
 use crate::log::{self, Level};
@@ -61,6 +62,12 @@ impl Ground {
 
     pub(super) fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// Before any device: what is there without one.
+    pub(super) fn prepare(&self) {
+        let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
+        static_nodes::prepare(&self.root, &rules.table());
     }
 
     /// Reads the rules again: events that begin from now on are handled by them. Answers how many lines they have.

@@ -17,6 +17,7 @@
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
 //! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
 //! | `watch` | notices who writes to a node |
+//! | `static_nodes` | makes nodes of modules that are not loaded yet |
 //! | `sweep` | removes what is left of devices that went unseen |
 //! | `refused` | counts what is not believed |
 //! | `requests` | answers `hardware.list` and the like |
@@ -41,6 +42,7 @@ mod refused;
 mod requests;
 pub mod rules;
 mod settings;
+mod static_nodes;
 mod sweep;
 mod sysfs;
 mod udevd;
@@ -250,6 +252,7 @@ impl Daemon {
         if let Some(handling) = &mut self.handling {
             self.hotplug.handles = true;
             sweep::sweep(handling.workers().ground().root());
+            handling.workers().ground().prepare();
             handling.ask(self.hotplug.sysfs.devices().iter().map(|(devpath, _)| devpath.to_vec()));
             self.coldplugging = Some(start);
             return;

@@ -87,8 +87,8 @@ impl<'r> Machine<'r> {
             }
             Question::Node { device } => Reply::text(self.node(device)),
             Question::Constant(name) => Reply::text(constant(self.root, name)),
-            Question::User(name) => Reply::text(self.number("/etc/passwd", name)),
-            Question::Group(name) => Reply::text(self.number("/etc/group", name)),
+            Question::User(name) => Reply::text(number(self.root, "/etc/passwd", name)),
+            Question::Group(name) => Reply::text(number(self.root, "/etc/group", name)),
             Question::Sysctl(name) => Reply::text(limited(&self.sysctl(name), FILE).ok()),
             Question::Exists { path, mode } => Reply::yes(self.exists(path, mode)),
             Question::Program(command) | Question::ImportProgram(command) => {
@@ -206,15 +206,6 @@ impl<'r> Machine<'r> {
         Some(lines)
     }
 
-    /// The number of a user or a group in a file `name:…:number:…`.
-    fn number(&self, file: &str, name: &[u8]) -> Option<Vec<u8>> {
-        let text = limited(&self.root.path(file), FILE).ok()?;
-        text.split(|byte| *byte == b'\n').find_map(|line| {
-            let mut fields = line.split(|byte| *byte == b':');
-            (fields.next() == Some(name)).then(|| fields.nth(1).map(<[u8]>::to_vec))?
-        })
-    }
-
     fn sysctl(&self, name: &[u8]) -> PathBuf {
         let first = name.iter().find(|byte| matches!(byte, b'.' | b'/'));
         let path: Vec<u8> = name
@@ -314,4 +305,13 @@ fn constant(root: &Root, name: &[u8]) -> Option<Vec<u8>> {
         _ => "none",
     };
     Some(text.as_bytes().to_vec())
+}
+
+/// The number of a user or a group in a file `name:…:number:…`.
+pub(in crate::natsdev) fn number(root: &Root, file: &str, name: &[u8]) -> Option<Vec<u8>> {
+    let text = limited(&root.path(file), FILE).ok()?;
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        (fields.next() == Some(name)).then(|| fields.nth(1).map(<[u8]>::to_vec))?
+    })
 }

@@ -14,7 +14,7 @@
 pub(super) mod evaluate;
 mod keys;
 mod lines;
-mod machine;
+pub(super) mod machine;
 mod parse;
 pub(super) mod programs;
 pub(super) mod source;
