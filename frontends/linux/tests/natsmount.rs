@@ -377,7 +377,13 @@ fn rules_decide() {
     assert_eq!(mounted["target"], json!(world.folder.join("media/HOLIDAY")), "read from the medium");
     client.publish("hardware.block.remove", &event("/devices/virtual/block/loop"));
     client.nth("volume.unmounted", 2);
-    assert_eq!(client.count("volume.mounted"), 2);
+    // What natsdev says counts.
+    let said = event("/devices/virtual/block/loop").replace('{', r#"{"fstype":"ext4","label":"HOLI DAY","#);
+    client.publish("hardware.block.add", &said);
+    assert_eq!(client.nth("volume.mounted", 3)["target"], json!(world.folder.join("media/HOLI DAY")));
+    client.publish("hardware.block.remove", &said);
+    client.nth("volume.unmounted", 3);
+    assert_eq!(client.count("volume.mounted"), 3);
 }
 
 /// A folder that takes no writes, until it is dropped.
@@ -387,6 +393,42 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         let _ = run("fsfreeze", &["--unfreeze", &self.0]);
     }
+}
+
+#[test]
+fn rules_are_read_again_and_mistakes_leave_the_old_ones() {
+    let Some((world, stick)) = world("rules_are_read_again_and_mistakes_leave_the_old_ones", true) else {
+        return;
+    };
+    let config = world.folder.join("natsmount.conf");
+    fs::write(&config, "rules { usb: { mount: no } }").unwrap();
+    let natsmount = Natsmount::start(&world, &["--config", config.to_str().unwrap()]);
+    let reread = |text: &str, said: &str| {
+        fs::write(&config, text).unwrap();
+        let pid = rustix::process::Pid::from_child(&natsmount.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        wait(|| natsmount.log().contains(said), || format!("{said:?} in the log"));
+    };
+    let mut client = Client::connect();
+    let add = stick.event("ext4", "HOLIDAY");
+    reread("rules { usb: { mount: perhaps } }", "the old ones stay");
+    assert!(natsmount.log().contains("natsmount.conf:1:"), "{}", natsmount.log());
+    client.publish("hardware.usb.add", &add);
+    assert_eq!(client.request("volume.list", "")[0]["state"], "present");
+    client.publish("hardware.usb.remove", &add);
+    reread("rules { usb: { target: \"mine\" } }", "1 rules from now on");
+    client.publish("hardware.usb.add", &add);
+    assert_eq!(client.nth("volume.mounted", 1)["target"], json!(world.folder.join("media/mine")));
+    client.publish("hardware.usb.remove", &add);
+    client.nth("volume.unmounted", 1);
+    // It had not listened to disks before.
+    reread("rules { block: [ { target: \"disk\" }, { mount: no } ] }", "2 rules from now on");
+    client.request("volume.list", "");
+    let disk =
+        json!({"devpath": "/devices/x/disk", "class": "block", "devtype": "disk", "devnode": stick.node});
+    client.publish("hardware.block.add", &disk.to_string());
+    assert_eq!(client.nth("volume.mounted", 2)["target"], json!(world.folder.join("media/disk")));
+    reread("timeout: 5s", "change only at the next start");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn subjects(wants_blocks: bool) -> impl Iterator<Item = &'static str>
 /// Lists that were asked for, and volumes that are looked at.
 #[derive(Debug)]
 pub(super) struct Looks {
-    wants_blocks: bool,
+    pub(super) wants_blocks: bool,
     lists: Vec<(RequestId, Class)>,
     open: HashMap<u32, Look>,
 }
@@ -121,15 +121,23 @@ impl Looks {
         }
     }
 
-    /// Of disks natsdev does not say what is on them.
-    fn block(&mut self, keeper: &mut Keeper, _: &mut Bus<Token>, object: Object<'_>) {
-        let [devnode, device] = ["devnode", "devpath"].map(|key| text(object, key));
+    /// Where nobody handles devices, natsdev does not say what is on a disk: then it is looked at.
+    fn block(&mut self, keeper: &mut Keeper, bus: &mut Bus<Token>, object: Object<'_>) {
+        let [devnode, device, fstype, label, uuid] =
+            ["devnode", "devpath", "fstype", "label", "uuid"].map(|key| text(object, key));
         let is_usb = |part: &[u8]| {
             part.strip_prefix(b"usb").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
         };
-        if !devnode.is_empty() && !device.split(|byte| *byte == b'/').any(is_usb) {
-            self.look(keeper, &devnode, device, None);
+        if devnode.is_empty() || device.split(|byte| *byte == b'/').any(is_usb) {
+            return;
         }
+        if fstype.is_empty() {
+            self.look(keeper, &devnode, device, None);
+            return;
+        }
+        let facts = Facts { devnode: &devnode, fstype: &fstype, label: &label, uuid: &uuid };
+        let candidate = Candidate { class: Class::Block, facts, device: None };
+        told(&devnode, keeper.present(bus, &candidate, &device, false).err());
     }
 
     fn look(&mut self, keeper: &mut Keeper, devnode: &[u8], device: Vec<u8>, asker: Option<Message>) -> bool {

@@ -53,6 +53,7 @@ struct Daemon {
     bus: Bus<Token>,
     keeper: Keeper,
     looks: Looks,
+    settings: Settings,
     signals: Signals,
     started: bool,
 }
@@ -90,7 +91,7 @@ fn start(settings: Settings) -> io::Result<()> {
         log::line(Level::Info, NAME, "no rules: it mounts only what it is asked for (see --all, --config)");
     }
     let wants_blocks = settings.wants_blocks();
-    let mut bus = Bus::new(settings.bus, Token::Bus);
+    let mut bus = Bus::new(settings.bus.clone(), Token::Bus);
     let failed =
         |subject: &str, error: &dyn std::fmt::Display| io::Error::other(format!("{subject}: {error}"));
     for (name, subject) in requests::ENDPOINTS {
@@ -99,12 +100,13 @@ fn start(settings: Settings) -> io::Result<()> {
     for subject in hardware::subjects(wants_blocks) {
         bus.subscribe(subject).map_err(|error| failed(subject, &error))?;
     }
-    let mut keeper = Keeper::new(settings.limits, settings.rules, folders, table);
+    let mut keeper = Keeper::new(settings.limits, settings.rules.clone(), folders, table);
     keeper.take_over(&mut bus);
     let mut reactor = Reactor::new()?;
     reactor.add(&signals, Token::Signals, Ready::READ)?;
     reactor.add(&keeper.table, Token::Table, Ready::READ)?;
-    let mut daemon = Daemon { bus, keeper, looks: Looks::new(wants_blocks), signals, started: false };
+    let looks = Looks::new(wants_blocks);
+    let mut daemon = Daemon { bus, keeper, looks, settings, signals, started: false };
     reactor.run(&mut daemon)
 }
 
@@ -116,11 +118,12 @@ impl App for Daemon {
             Token::Bus => self.bus.ready(reactor, key),
             Token::Signals => {
                 while let Some(signal) = self.signals.next() {
-                    // The terminal is gone, the daemon stays.
-                    if signal != libc::SIGHUP {
-                        crate::notify::stopping();
-                        self.bus.drain();
+                    if signal == libc::SIGHUP {
+                        self.reload();
+                        continue;
                     }
+                    crate::notify::stopping();
+                    self.bus.drain();
                 }
                 reactor.read_blocked(key);
             }
@@ -160,6 +163,28 @@ impl App for Daemon {
 }
 
 impl Daemon {
+    /// Volumes that come from now on are mounted by the rules as they are now.
+    fn reload(&mut self) {
+        if let Err(mistakes) = self.settings.reload() {
+            log::line(Level::Error, NAME, "the rules have mistakes; the old ones stay");
+            for line in mistakes.to_string().lines() {
+                log::line(Level::Error, NAME, line);
+            }
+            return;
+        }
+        self.keeper.rules = self.settings.rules.clone();
+        log::line(Level::Info, NAME, format_args!("{} rules from now on", self.keeper.rules.len()));
+        if self.settings.wants_blocks() && !std::mem::replace(&mut self.looks.wants_blocks, true) {
+            let usb: Vec<_> = hardware::subjects(false).collect();
+            for subject in hardware::subjects(true).filter(|subject| !usb.contains(subject)) {
+                if let Err(error) = self.bus.subscribe(subject) {
+                    log::line(Level::Error, NAME, format_args!("{subject}: {error}"));
+                }
+            }
+            self.looks.ask(&mut self.bus);
+        }
+    }
+
     fn bus_event(&mut self, reactor: &mut Reactor<Token>, event: Event) {
         match event {
             Event::Ready { again } => {

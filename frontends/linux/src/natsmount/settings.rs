@@ -72,6 +72,15 @@ pub(super) struct Settings {
     pub(super) state: PathBuf,
     pub(super) limits: Limits,
     pub(super) rules: Vec<Rule>,
+    pub(super) source: Source,
+}
+
+/// Where the rules are from.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    file: Option<PathBuf>,
+    all: bool,
+    media_given: bool,
 }
 
 /// Why there are no settings.
@@ -100,13 +109,13 @@ impl Settings {
             state: path("state").unwrap_or_else(|| "/run/lunix/mounts".into()),
             limits: Limits::STANDARD,
             rules: Vec::new(),
+            source: Source {
+                file: path("config"),
+                all: matches.has("all"),
+                media_given: matches.has("media"),
+            },
         };
-        if let Some(file) = matches.path("config") {
-            settings.read(file, matches.has("media")).map_err(Wrong::File)?;
-        }
-        if matches.has("all") {
-            settings.rules.push(Rule::all());
-        }
+        settings.read().map_err(Wrong::File)?;
         for (key, path) in [("media", &settings.media), ("state", &settings.state)] {
             if !path.is_absolute() {
                 return Err(matches.wrong(key, "an absolute path", &path.to_string_lossy()).into());
@@ -115,7 +124,36 @@ impl Settings {
         Ok(settings)
     }
 
-    fn read(&mut self, file: &Path, media_given: bool) -> Result<(), Mistakes> {
+    /// Reads the rules again. What else the file says counts at the next start.
+    ///
+    /// # Errors
+    /// All mistakes of the file; the rules are as they were.
+    pub(super) fn reload(&mut self) -> Result<(), Mistakes> {
+        let (media, limits) = (self.media.clone(), self.limits);
+        let before = std::mem::take(&mut self.rules);
+        let read = self.read();
+        if (&media, limits) != (&self.media, self.limits) {
+            log::line(Level::Warn, NAME, "media and timeout change only at the next start");
+        }
+        (self.media, self.limits) = (media, limits);
+        if read.is_err() {
+            self.rules = before;
+        }
+        read
+    }
+
+    fn read(&mut self) -> Result<(), Mistakes> {
+        let Source { file, all, media_given } = self.source.clone();
+        if let Some(file) = &file {
+            self.read_file(file, media_given)?;
+        }
+        if all {
+            self.rules.push(Rule::all());
+        }
+        Ok(())
+    }
+
+    fn read_file(&mut self, file: &Path, media_given: bool) -> Result<(), Mistakes> {
         const LEAST: Duration = Duration::from_secs(1);
         const MOST: Duration = Duration::from_secs(3600);
         let mut file = config::read(file)?;
