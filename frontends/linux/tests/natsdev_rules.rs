@@ -417,3 +417,92 @@ fn nodes_of_modules_are_there_before_their_devices() {
     assert_eq!(fs::metadata(world.folder.join("outside")).unwrap().mode() & 0o111, 0);
     assert_eq!(world.stop_natsdev(), Some(0));
 }
+
+/// All files below a folder, relative to it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fn walk(at: &Path, folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                walk(&entry.path(), folder, found);
+            } else {
+                found.push(entry.path().strip_prefix(folder).unwrap().to_owned());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, folder, &mut found);
+    found.sort();
+    found
+}
+
+#[test]
+fn what_a_device_calls_itself_leads_nowhere() {
+    if !inside("what_a_device_calls_itself_leads_nowhere") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(
+        &world,
+        "SUBSYSTEM!=\"mem\", GOTO=\"end\"\n\
+         ENV{ID_SERIAL_SHORT}=\"$attr{serial}\", ENV{ID_MODEL_ENC}=\"$attr{serial}\"\n\
+         SYMLINK+=\"by/serial-$attr{serial}\", SYMLINK+=\"$attr{serial}\", TAG+=\"$attr{serial}\"\n\
+         LABEL=\"end\"\n",
+    );
+    let client = Client::connect();
+    start(&mut world, &rules);
+    let outside = |world: &World| {
+        let all = files(&world.folder).into_iter();
+        all.filter(|file| {
+            !file.starts_with("dev") && !file.starts_with("run/udev") && !file.starts_with("sys")
+        })
+        .collect::<Vec<_>>()
+    };
+    let before = outside(&world);
+    let hostile: [&[u8]; 14] = [
+        b"../../escaped",
+        b"/etc/escaped",
+        b"..",
+        b".",
+        b"a\nE:ID_SEAT=seat1\nS:escaped",
+        b"two words",
+        b"\xff\xfe",
+        b"caf\xc3\xa9",
+        b"$(touch escaped)",
+        b"`touch escaped`; touch escaped",
+        b"\x1b[2J\x07",
+        b"{\"x\":\"",
+        br"\x2e\x2e\x2fescaped",
+        &[b'x'; 4000],
+    ];
+    for (index, serial) in hostile.iter().enumerate() {
+        let name = format!("n{index}");
+        let add = node("add", &name, &index.to_string());
+        world.appear(&[add.clone()]);
+        let device = world.sysfs.root.join("devices/virtual/mem").join(&name);
+        fs::write(device.join("serial"), serial).unwrap();
+        world.kernel.inject(&add);
+        let said = client.about("hardware.mem.add", &format!("/devices/virtual/mem/{name}"));
+        assert_eq!(said["name"], name);
+        for link in said["links"].as_array().into_iter().flatten() {
+            let link = link.as_str().unwrap();
+            let parts = link.strip_prefix("/dev/").unwrap().split('/');
+            assert!(parts.clone().all(|part| !matches!(part, "" | "." | "..")), "{link}");
+        }
+        assert_eq!(outside(&world), before, "{}", serial.escape_ascii());
+        // In the database it is one value, and no line of another kind.
+        let entry = fs::read(world.folder.join(format!("run/udev/data/c1:{index}"))).unwrap();
+        assert!(
+            !entry
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == b"E:ID_SEAT=seat1" || line == b"S:escaped")
+        );
+    }
+    for (index, _) in hostile.iter().enumerate() {
+        world.happen(&node("remove", &format!("n{index}"), &index.to_string()));
+    }
+    client.nth("hardware.mem.remove", hostile.len());
+    // Nothing of it stays, and of others nothing went.
+    assert_eq!(files(&world.folder.join("dev")), Vec::<PathBuf>::new());
+    assert_eq!(outside(&world), before);
+    assert_eq!(world.stop_natsdev(), Some(0));
+}

@@ -12,6 +12,7 @@ use super::NAME;
 use super::database::Entry;
 use super::device::{Device, Root};
 use super::effects::Effects;
+use super::firmware;
 use super::monitor::{Group, Monitor};
 use super::rules::Rules;
 use super::rules::evaluate::{self, Event, Halt, Terms, Time, evaluate};
@@ -92,6 +93,14 @@ impl Ground {
             let line = format_args!("{}: {what}: {error}", device.devpath.escape_ascii());
             log::line(Level::Warn, NAME, line);
         };
+        if firmware::is_asked_for(&device) {
+            if time == Time::None {
+                return Err(NoTime);
+            }
+            if let Err(error) = firmware::give(&self.root, &device) {
+                complain("firmware", &error);
+            }
+        }
         let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
         let entry = device.id().and_then(|id| Entry::read(&self.root.data(), &id));
         let effects = Effects::new(&self.root, self.kernel_makes_nodes);

@@ -14,6 +14,7 @@
 //! | `builtins`, `hwdb` | finds what rules ask built-ins for |
 //! | `device`, `database` | what /sys says of a device, and what is remembered of it |
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
+//! | `firmware` | gives the kernel firmware that it asks for |
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
 //! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
 //! | `watch` | notices who writes to a node |
@@ -30,6 +31,7 @@ mod control;
 mod database;
 mod device;
 mod effects;
+mod firmware;
 mod handle;
 mod handling;
 mod hotplug;

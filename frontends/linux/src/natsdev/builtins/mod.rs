@@ -11,6 +11,7 @@
 //! | `kmod`, `modules` | loads the modules that drive it |
 //! | `net_id`, `net_setup_link` | names for network interfaces, and which of them is wanted |
 //! | `path_id` | where it is attached |
+//! | `uaccess` | lets who sits at the machine use it |
 //! | `usb_id` | what a USB device says of itself |
 
 mod ancestry;
@@ -24,6 +25,7 @@ mod net_id;
 mod net_setup_link;
 mod path_id;
 pub(super) mod test;
+mod uaccess;
 mod usb_id;
 
 use std::io;
@@ -84,8 +86,9 @@ pub(super) fn run(
         b"net_setup_link" => net_setup_link::run(&asked),
         b"path_id" => Ok(path_id::run(&asked)),
         b"usb_id" => Ok(usb_id::run(&asked)),
-        // Seats, images and the factory are others' business; a btrfs of one disk is ready as it is.
-        b"btrfs" | b"dissect_image" | b"factory_reset" | b"uaccess" => Ok(Some(Properties::new())),
+        b"uaccess" => uaccess::run(&asked),
+        // Images and the factory are others' business; a btrfs of one disk is ready as it is.
+        b"btrfs" | b"dissect_image" | b"factory_reset" => Ok(Some(Properties::new())),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
