@@ -5,10 +5,12 @@
 mod rig;
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use lunix_uevent::monitor::Builder;
-use rig::{Client, World, event, inside, stick};
+use rig::{Client, World, event, inside, inside_as_root, stick, wait};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
 use serde_json::{Value, json};
@@ -187,4 +189,88 @@ fn all_that_is_present_is_told_between_two_marks() {
     client.nth("hardware.mem.add", 800);
     assert_eq!(client.count("hardware.snapshot."), 2);
     assert_eq!(world.stop_natsdev(), Some(0));
+}
+
+/// Processes that end with the test.
+struct Running(Vec<std::process::Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> Option<String> {
+    let out = Command::new(program).args(args).output().ok()?;
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}
+
+#[test]
+fn a_user_hears_what_udevd_has_found() {
+    const TEST: &str = "a_user_hears_what_udevd_has_found";
+    const UDEVD: &str = "/lib/systemd/systemd-udevd";
+    if !inside_as_root(TEST) {
+        return;
+    }
+    if !Path::new(UDEVD).exists() {
+        return eprintln!("SKIPPED {TEST}: no udevd");
+    }
+    // What udevd does here, it does to a /dev and a /run of its own.
+    let script = "mount -t tmpfs none /run; mkdir /run/dev; mount -t tmpfs none /run/dev; \
+        for node in null zero random urandom full loop-control loop0 loop1 loop2 loop3 loop4 loop5 loop6 loop7; \
+        do cp -a /dev/$node /run/dev/; done; mount --move /run/dev /dev; ln -s /proc/self/fd /dev/fd";
+    run("sh", &["-c", script]).unwrap();
+    let world = World::new();
+    let image = world.folder.join("image");
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    let image = image.to_str().unwrap();
+    run(
+        "/sbin/mkfs.ext4",
+        &["-q", "-F", "-L", "HOLIDAY", "-U", "3f1b2c4d-0000-4000-8000-000000000001", image],
+    )
+    .unwrap();
+    let mut running = Running(Vec::new());
+    let quiet = || Stdio::null();
+    running.0.push(Command::new(UDEVD).stdout(quiet()).stderr(quiet()).spawn().unwrap());
+    wait(|| Path::new("/run/udev/control").exists(), || "udevd".into());
+    let mut client = Client::connect();
+    let program = fs::read(env!("CARGO_BIN_EXE_lunix")).unwrap();
+    // Whoever is nobody may not look into the folder that the program is built in.
+    fs::write("/run/lunix", program).unwrap();
+    fs::set_permissions("/run/lunix", fs::Permissions::from_mode(0o755)).unwrap();
+    let mut natsdev = Command::new("setpriv");
+    natsdev.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--pdeathsig", "KILL"]);
+    natsdev.args(["/run/lunix", "natsdev", "--nats", "nats://127.0.0.1:4222"]);
+    running.0.push(natsdev.spawn().unwrap());
+    client.nth("hardware.snapshot.end", 1);
+
+    let Some(disk) = run("losetup", &["--find", "--show", image]) else {
+        return eprintln!("SKIPPED {TEST}: no loop devices");
+    };
+    // The last that was said of the disk, once its label is this one.
+    let told = |client: &Client, label: Value| {
+        let last = || {
+            let mut all = client.all("hardware.block.change").into_iter();
+            all.rfind(|(_, device)| device["devnode"] == disk).map(|(_, device)| device)
+        };
+        let is = || last().is_some_and(|device| device["label"] == label);
+        wait(is, || format!("{label} in {disk}; last: {:?}", last()));
+        last().unwrap()
+    };
+    let said = told(&client, json!("HOLIDAY"));
+    assert_eq!(
+        (&said["fstype"], &said["uuid"]),
+        (&json!("ext4"), &json!("3f1b2c4d-0000-4000-8000-000000000001"))
+    );
+    let links = said["links"].as_array().unwrap();
+    assert!(links.contains(&json!("/dev/disk/by-label/HOLIDAY")), "{links:?}");
+    // Who asks later reads it in udevd's database.
+    let list = client.request("hardware.block.list", "");
+    let listed = list.as_array().unwrap().iter().find(|device| device["devnode"] == disk).unwrap();
+    assert_eq!((&listed["label"], &listed["links"]), (&said["label"], &said["links"]));
+    run("losetup", &["--detach", &disk]).unwrap();
+    told(&client, Value::Null);
 }

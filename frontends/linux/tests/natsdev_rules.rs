@@ -477,7 +477,7 @@ fn what_a_device_calls_itself_leads_nowhere() {
     for (index, serial) in hostile.iter().enumerate() {
         let name = format!("n{index}");
         let add = node("add", &name, &index.to_string());
-        world.appear(&[add.clone()]);
+        world.appear(std::slice::from_ref(&add));
         let device = world.sysfs.root.join("devices/virtual/mem").join(&name);
         fs::write(device.join("serial"), serial).unwrap();
         world.kernel.inject(&add);

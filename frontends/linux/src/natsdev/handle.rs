@@ -79,6 +79,7 @@ impl Ground {
         let rules = self.source.read()?;
         let lines = rules.table().lines();
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.prepare();
         Ok(lines)
     }
 
