@@ -93,6 +93,13 @@ impl Entry {
     }
 
     fn write_to(&self, path: &Path) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        let sticky = if self.persistent { 0o1000 } else { 0 };
+        file.set_permissions(fs::Permissions::from_mode(0o644 | sticky))?;
+        // That the file is there says enough, and an empty one takes no page of memory.
+        if self.is_empty() {
+            return Ok(());
+        }
         let mut text = Vec::new();
         let mut line = |kind: &str, parts: &[&[u8]]| {
             // A newline would begin a line of another kind.
@@ -113,10 +120,12 @@ impl Entry {
         self.tags.iter().for_each(|tag| line("G:", &[tag]));
         self.present_tags.iter().for_each(|tag| line("Q:", &[tag]));
         line("V:", &[b"1"]);
-        let mut file = File::create(path)?;
-        file.write_all(&text)?;
-        let sticky = if self.persistent { 0o1000 } else { 0 };
-        file.set_permissions(fs::Permissions::from_mode(0o644 | sticky))
+        file.write_all(&text)
+    }
+
+    /// Nothing is known but that the device has been handled.
+    fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.link_priority == 0 && self.properties.is_empty() && self.tags.is_empty()
     }
 }
 
@@ -165,6 +174,10 @@ mod tests {
         assert!(fs::read_dir(&folder).unwrap().count() == 1);
         remove(&folder, "b8:0");
         assert_eq!(Entry::read(&folder, "b8:0"), None);
+        // As udevd leaves it for the many terminals of which rules say nothing.
+        Entry { initialized_us: 7, ..Entry::default() }.write(&folder, "c4:1").unwrap();
+        assert_eq!(fs::read(folder.join("c4:1")).unwrap(), b"");
+        assert_eq!(Entry::read(&folder, "c4:1"), Some(Entry::default()));
         fs::remove_dir_all(&folder).unwrap();
     }
 }
