@@ -109,9 +109,7 @@ impl Interface<'_> {
             }
             b"OriginalName" => any(Some(self.device.name().to_vec())),
             b"Path" => any(self.known(b"ID_PATH")),
-            b"Driver" => {
-                any(self.known(b"ID_NET_DRIVER").or_else(|| self.device.parent()?.attribute("driver")))
-            }
+            b"Driver" => any(self.driver()),
             b"Type" => any(self.kind()),
             b"Property" => words(list).all(|word| {
                 let at = word.iter().position(|byte| *byte == b'=').unwrap_or(word.len());
@@ -121,6 +119,10 @@ impl Interface<'_> {
             }),
             _ => return None,
         })
+    }
+
+    fn driver(&self) -> Option<Vec<u8>> {
+        self.known(b"ID_NET_DRIVER").or_else(|| self.device.parent()?.attribute("driver"))
     }
 
     fn kind(&self) -> Option<Vec<u8>> {
@@ -179,6 +181,10 @@ pub(super) fn run(asked: &Asked<'_>) -> io::Result<Option<Properties>> {
         return Ok(Some(properties));
     }
     let interface = Interface { asked, device };
+    // Rules of before version 254 do not ask `net_driver` for it.
+    if let Some(driver) = interface.driver() {
+        put(&mut properties, "ID_NET_DRIVER", driver);
+    }
     let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for folder in FOLDERS.iter().map(|folder| asked.root.path(folder)) {
         let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);

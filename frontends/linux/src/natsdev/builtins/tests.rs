@@ -370,6 +370,9 @@ fn interfaces_by_their_places() {
     symlink("/sys/bus/platform/drivers/hns", above).unwrap();
     let driver = machine.run("net_driver", "platform/HISI00C2:00/net/eth0");
     assert_eq!(driver, Some(map(&[("ID_NET_DRIVER", "hns")])));
+    // Without any file, too: rules of before version 254 count on it.
+    let link = machine.run("net_setup_link", "platform/HISI00C2:00/net/eth0");
+    assert_eq!(link, driver);
     // On top of another one, and of another kind.
     machine.device("virtual/net/vlan", "net", "", &[("type", "1\n"), ("ifindex", "3\n"), ("iflink", "2\n")]);
     machine.device("virtual/net/lo", "net", "", &[("type", "772\n"), ("ifindex", "1\n"), ("iflink", "1\n")]);
