@@ -76,7 +76,10 @@ impl<'r> Effects<'r> {
             return self.removed(device, &id, entry, outcome, wrong);
         }
         if let Some(node) = self.node(device) {
-            if let Err(error) = node.permit(device, outcome) {
+            // A device that went before its event was handled has no node any more; its `remove` waits already.
+            if let Err(error) = node.permit(device, outcome)
+                && error.kind() != io::ErrorKind::NotFound
+            {
                 wrong("permissions of the node", error);
             }
             self.link(&node, &id, entry, outcome, &mut wrong);
