@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use lunix_core::device::hwdb::{glob, plain};
+use lunix_core::device::hwdb::glob;
 
 use crate::natsdev::device::{Root, limited};
 use crate::sys::mapping::Mapping;
@@ -151,18 +151,20 @@ impl Modules {
     fn meant(&self, name: &[u8]) -> Vec<Vec<u8>> {
         let own = self.settings.aliases.iter().filter(|(alias, _)| glob(alias, name));
         let mut found: Vec<Vec<u8>> = own.map(|(_, module)| module.clone()).collect();
-        if found.is_empty() && self.dependency(name).is_some() {
+        // No module has the colon of what devices say of themselves in its name.
+        if found.is_empty() && !name.contains(&b':') && self.dependency(name).is_some() {
             found.push(name.to_vec());
         }
         if !found.is_empty() {
             return found;
         }
         for line in lines(self.aliases.bytes()) {
-            let Some((alias, module)) = line.strip_prefix(b"alias ").and_then(split_last) else { continue };
-            // Most are for other buses: what is plain of them is looked at first.
-            let mut start = alias.iter().take(plain(alias).min(4)).zip(name.iter());
-            let same = start.all(|(one, other)| one == other || (*one, *other) == (b'-', b'_'));
-            if same && glob(&normal(alias), name) {
+            // Most are about other devices: that is seen before anything is made of them.
+            let Some(line) = line.strip_prefix(b"alias ").filter(|line| may_fit(line, name)) else {
+                continue;
+            };
+            let Some((alias, module)) = split_last(line) else { continue };
+            if glob(&normal(alias), name) {
                 let module = normal(module);
                 if !found.contains(&module) {
                     found.push(module);
@@ -175,10 +177,10 @@ impl Modules {
     /// Puts a module and what it needs to the steps. `begun` has those on the way: softly, modules may need each other.
     fn add(&self, name: &[u8], steps: &mut Vec<Step>, begun: &mut Vec<Vec<u8>>, depth: u8) {
         let Some(depth) = depth.checked_sub(1) else { return };
-        let Some((path, needed)) = self.dependency(name) else { return };
         if self.is_loaded(name) || begun.iter().any(|other| other == name) {
             return;
         }
+        let Some((path, needed)) = self.dependency(name) else { return };
         begun.push(name.to_vec());
         let wanted = |list: &[(Vec<u8>, Vec<u8>)]| -> Vec<Vec<u8>> {
             list.iter().filter(|(module, _)| module == name).map(|(_, other)| other.clone()).collect()
@@ -211,6 +213,20 @@ impl Modules {
     fn is_loaded(&self, name: &[u8]) -> bool {
         self.root.sys().join("module").join(std::ffi::OsStr::from_bytes(name)).exists()
     }
+}
+
+/// Whether a line that begins with an alias begins as `name` does, as far as the alias is plain.
+fn may_fit(line: &[u8], name: &[u8]) -> bool {
+    let mut name = name.iter();
+    for byte in line {
+        match (byte, name.next()) {
+            (b'*' | b'?' | b'[' | b'\\', _) | (b' ', None) => return true,
+            (b'-', Some(b'_')) => {}
+            (byte, Some(other)) if byte == other => {}
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn split_last(line: &[u8]) -> Option<(&[u8], &[u8])> {
