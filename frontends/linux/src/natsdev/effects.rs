@@ -63,17 +63,23 @@ impl<'r> Effects<'r> {
         }
     }
 
-    /// After the rules. `entry` is the device's entry before. What went wrong is told, and the rest is done.
+    /// After the rules. `entry` is the device's entry before. What went wrong is told, and the rest is done. Answers when
+    /// the device was first handled, in microseconds after boot.
     pub(super) fn apply(
         &self,
         device: &Device,
         entry: Option<&Entry>,
         outcome: &Outcome<'_>,
         mut wrong: impl FnMut(&str, io::Error),
-    ) {
-        let Some(id) = device.id() else { return };
+    ) -> u64 {
+        let initialized_us = match entry.map_or(0, |entry| entry.initialized_us) {
+            0 => crate::reactor::monotonic().as_micros(),
+            first => first,
+        };
+        let Some(id) = device.id() else { return initialized_us };
         if device.action == b"remove" {
-            return self.removed(device, &id, entry, outcome, wrong);
+            self.removed(device, &id, entry, outcome, wrong);
+            return initialized_us;
         }
         if let Some(node) = self.node(device) {
             // A device that went before its event was handled has no node any more; its `remove` waits already.
@@ -100,10 +106,7 @@ impl<'r> Effects<'r> {
         let new = Entry {
             links: if is_node { outcome.links().map(<[u8]>::to_vec).collect() } else { Vec::new() },
             link_priority: outcome.link_priority(),
-            initialized_us: match entry.map_or(0, |entry| entry.initialized_us) {
-                0 => crate::reactor::monotonic().as_micros(),
-                first => first,
-            },
+            initialized_us,
             properties: stored(device, outcome),
             tags,
             present_tags,
@@ -115,6 +118,7 @@ impl<'r> Effects<'r> {
         } else if let Err(error) = new.write(&self.root.data(), &id) {
             wrong("the entry in the database", error);
         }
+        initialized_us
     }
 
     fn removed(

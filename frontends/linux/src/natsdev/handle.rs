@@ -131,12 +131,14 @@ impl Ground {
         if time == Time::None && outcome.runs().any(|run| evaluate::takes_time(run.builtin, run.command)) {
             return Err(NoTime);
         }
-        if let Err(error) = rename(&device, outcome) {
+        let renamed = rename(&device, outcome).unwrap_or_else(|error| {
             complain("name", &error);
-        }
-        effects.apply(&device, entry.as_ref(), outcome, |what, error| complain(what, &error));
+            false
+        });
+        let initialized_us =
+            effects.apply(&device, entry.as_ref(), outcome, |what, error| complain(what, &error));
         evaluate::run_all(&self.root, &device, outcome, tell);
-        let told = libudev(&event, outcome);
+        let told = libudev(&event, entry.as_ref(), outcome, initialized_us, renamed);
         if let Some(monitor) = &self.monitor
             && let Err(error) =
                 monitor.say(Group::Libudev, &told).and_then(|()| monitor.say(Group::Raw, message))
@@ -151,32 +153,57 @@ impl Ground {
     }
 }
 
-/// Gives a network interface its name. The kernel says `move` of it then.
-fn rename(device: &Device, outcome: &Outcome<'_>) -> io::Result<()> {
-    let (Some(new), Some(old)) = (outcome.name(), device.property(b"INTERFACE")) else { return Ok(()) };
+/// Gives a network interface its name. The kernel says `move` of it then. Answers whether it has another one now.
+fn rename(device: &Device, outcome: &Outcome<'_>) -> io::Result<bool> {
+    let (Some(new), Some(old)) = (outcome.name(), device.property(b"INTERFACE")) else { return Ok(false) };
     if device.action != b"add" || new == old || device.subsystem != b"net" {
-        return Ok(());
+        return Ok(false);
     }
-    interfaces::rename(old, new)
+    interfaces::rename(old, new).map(|()| true)
 }
 
 /// The event with all that is known of the device now. What is too long for users of libudev is left out, from the end.
-fn libudev(event: &Uevent<'_>, outcome: &Outcome<'_>) -> Vec<u8> {
+fn libudev(
+    event: &Uevent<'_>,
+    entry: Option<&Entry>,
+    outcome: &Outcome<'_>,
+    initialized_us: u64,
+    renamed: bool,
+) -> Vec<u8> {
     let links: Vec<u8> =
         outcome.links().map(|link| [b"/dev/", link].concat()).collect::<Vec<_>>().join(&b' ');
-    let tags = outcome.tags().fold(b":".to_vec(), |tags, tag| [&tags[..], tag, b":"].concat());
+    let listed = |tags: &mut dyn Iterator<Item = &[u8]>| {
+        tags.fold(b":".to_vec(), |tags, tag| [&tags[..], tag, b":"].concat())
+    };
+    let current = listed(&mut outcome.tags());
+    let before = entry.into_iter().flat_map(|entry| entry.tags.iter().map(Vec::as_slice));
+    let before = before.filter(|tag| !outcome.tags().any(|other| other == *tag));
+    let all = listed(&mut outcome.tags().chain(before));
+    let initialized = initialized_us.to_string();
     let mut properties: Vec<(&[u8], &[u8])> = event.vars().collect();
+    properties.push((b"USEC_INITIALIZED", initialized.as_bytes()));
     if !links.is_empty() {
         properties.push((b"DEVLINKS", &links));
     }
-    if tags.len() > 1 {
-        properties.extend([(&b"TAGS"[..], &tags[..]), (b"CURRENT_TAGS", &tags)]);
-    }
-    for (key, value) in outcome.properties().filter(|(key, _)| !key.starts_with(b".")) {
-        match properties.iter_mut().find(|(known, _)| *known == key) {
-            Some(known) => known.1 = value,
-            None => properties.push((key, value)),
-        }
+    properties.extend(
+        [(&b"TAGS"[..], &all[..]), (b"CURRENT_TAGS", &current)].iter().filter(|(_, tags)| tags.len() > 1),
+    );
+    let mut set = |key, value| match properties.iter_mut().find(|(known, _)| *known == key) {
+        Some(known) => known.1 = value,
+        None => properties.push((key, value)),
+    };
+    outcome.properties().for_each(|(key, value)| set(key, value));
+    // Who hears of it finds it in /sys by its new name; that `move` follows, `ID_RENAMING` says.
+    let devpath = event.devpath();
+    let above = devpath.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    let new = outcome.name().unwrap_or_default();
+    let new_devpath = [devpath.get(..above).unwrap_or_default(), new].concat();
+    if renamed {
+        let old = devpath.get(above..).unwrap_or_default();
+        set(b"DEVPATH", &new_devpath);
+        set(b"INTERFACE", new);
+        set(b"INTERFACE_OLD", old);
+        set(b"ID_RENAMING", b"1");
     }
     let mut out = vec![0; monitor::MAX_MESSAGE];
     loop {

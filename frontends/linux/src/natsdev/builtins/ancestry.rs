@@ -16,6 +16,8 @@ const ATTRIBUTE: u64 = 1 << 16;
 pub(super) struct Ancestor {
     sys: PathBuf,
     folder: PathBuf,
+    /// Subsystem and type of the device itself, which the event says; of one that has gone, /sys says nothing.
+    said: Option<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Ancestor {
@@ -23,7 +25,8 @@ impl Ancestor {
     pub(super) fn of(root: &Root, device: &Device) -> Option<Self> {
         let sys = fs::canonicalize(root.sys()).ok()?;
         let folder = sys.join(relative(&device.devpath));
-        Some(Self { sys, folder })
+        let said = (device.subsystem.clone(), device.property(b"DEVTYPE").map(<[u8]>::to_vec));
+        Some(Self { sys, folder, said: Some(said) })
     }
 
     /// A device by its subsystem and name, wherever it is attached.
@@ -32,13 +35,13 @@ impl Ancestor {
         let folders =
             [self.sys.join("class").join(subsystem), self.sys.join("bus").join(subsystem).join("devices")];
         let folder = folders.iter().find_map(|folder| fs::canonicalize(folder.join(name)).ok())?;
-        folder.starts_with(&self.sys).then(|| Self { sys: self.sys.clone(), folder })
+        folder.starts_with(&self.sys).then(|| Self { sys: self.sys.clone(), folder, said: None })
     }
 
     /// A device to which a link of this name leads.
     pub(super) fn linked(&self, link: &str) -> Option<Self> {
         let folder = fs::canonicalize(self.folder.join(link)).ok()?;
-        folder.starts_with(&self.sys).then(|| Self { sys: self.sys.clone(), folder })
+        folder.starts_with(&self.sys).then(|| Self { sys: self.sys.clone(), folder, said: None })
     }
 
     /// A folder of a bus.
@@ -51,7 +54,7 @@ impl Ancestor {
         let above = self.folder.ancestors().skip(1);
         let mut above = above.take_while(|folder| folder.starts_with(&self.sys) && *folder != self.sys);
         let folder = above.find(|folder| folder.join("uevent").exists())?.to_path_buf();
-        Some(Self { sys: self.sys.clone(), folder })
+        Some(Self { sys: self.sys.clone(), folder, said: None })
     }
 
     /// It, and all above it.
@@ -98,11 +101,17 @@ impl Ancestor {
     }
 
     pub(super) fn subsystem(&self) -> Option<Vec<u8>> {
-        link_name(&self.folder.join("subsystem"))
+        match &self.said {
+            Some((subsystem, _)) => Some(subsystem.clone()),
+            None => link_name(&self.folder.join("subsystem")),
+        }
     }
 
     pub(super) fn devtype(&self) -> Option<Vec<u8>> {
-        self.variable(b"DEVTYPE")
+        match &self.said {
+            Some((_, devtype)) => devtype.clone(),
+            None => self.variable(b"DEVTYPE"),
+        }
     }
 
     /// What the kernel says in the file `uevent`.
