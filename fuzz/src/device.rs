@@ -8,7 +8,7 @@ use lunix_core::device::usb::{
     Action, Attribute, Config, Contents, DeviceId, Fact, Input, ProbeId, Slot, Tracker, UsbError,
 };
 use lunix_core::device::volume::{MAX_PIECE, MAX_PIECES, Probe};
-use lunix_core::device::{DeviceTable, Happening, json, subject};
+use lunix_core::device::{DeviceTable, Happening, encode, json, subject};
 use lunix_core::time::{Duration, Instant};
 use lunix_proto::json::parse;
 use lunix_proto::nats::subject::is_literal;
@@ -30,6 +30,43 @@ pub fn volume_probe(data: &[u8]) {
             assert!(volume.uuid.as_bytes().iter().all(u8::is_ascii));
         }
     }
+}
+
+/// Takes lines `KEY=VALUE` as the properties of a device, and looks at what is told of it; and has all of it encoded and
+/// decoded.
+pub fn device_json(data: &[u8]) {
+    assert!(encode::decoded(&encode::encoded(data).collect::<Vec<_>>()).eq(data.iter().copied()));
+    let pair = |line: &'_ [u8]| {
+        line.iter().position(|byte| *byte == b'=').map(|at| (line[..at].to_vec(), line[at + 1..].to_vec()))
+    };
+    let pairs: Vec<(Vec<u8>, Vec<u8>)> = data.split(|byte| *byte == b'\n').filter_map(pair).collect();
+    let properties = || pairs.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+    let mut room = vec![0; 6 * data.len() + 1024];
+    let len = json::device(b"/devices/x/sda", b"block", properties(), false, &mut room).expect("room");
+    let said: serde_json::Value = serde_json::from_slice(&room[..len]).expect("JSON");
+    for key in ["vendor", "product"] {
+        if let Some(digits) = said.get(key).and_then(|value| value.as_str()) {
+            assert!(digits.len() == 4 && u16::from_str_radix(digits, 16).is_ok(), "{key}");
+        }
+    }
+    for (key, _) in said.as_object().expect("an object") {
+        assert!(
+            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+            "{key}"
+        );
+    }
+    if let Some(links) = said.get("links") {
+        assert!(
+            links
+                .as_array()
+                .expect("links")
+                .iter()
+                .all(|link| link.as_str().is_some_and(|link| !link.is_empty()))
+        );
+    }
+    // With less room it says how much it needs, and tells the same with that.
+    let needed = json::device(b"/devices/x/sda", b"block", properties(), false, &mut room[..len - 1]);
+    assert_eq!(needed.expect_err("one byte less").needed, len);
 }
 
 /// A disk of these bytes; the first says how large its sectors are, the next two where the partition is that is wanted.

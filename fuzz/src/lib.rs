@@ -39,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("libudev_message", uevent::libudev_message),
     ("modalias_match", uevent::modalias_match),
     ("device_events", device::device_events),
+    ("device_json", device::device_json),
     ("device_queue", queue::device_queue),
     ("hwdb_table", builtins::hwdb_table),
     ("hwdb_text", builtins::hwdb_text),
