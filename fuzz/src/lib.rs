@@ -15,6 +15,7 @@ pub mod mount;
 pub mod nats;
 pub mod nkey;
 pub mod queue;
+pub mod regex;
 pub mod rules;
 pub mod session;
 pub mod supervise;
@@ -54,6 +55,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nats_connect_info", nats::connect_info),
     ("nats_header", nats::header),
     ("nats_server_stream", nats::server_stream),
+    ("regex_match", regex::matches),
     ("router_ops", broker::router_ops),
     ("rules_evaluate", rules::evaluate),
     ("rules_parse", rules::parse),

@@ -18,6 +18,8 @@
 //! [`partition::Probe`] what stands in tables of partitions;
 //! [`input`] tells keyboards from mice.
 //!
+//! [`regex`] is what the lines of an `mdev.conf` compare names with.
+//!
 //! Nothing here opens a file or a socket: the driver scans, reads and sends.
 
 mod crc32;
@@ -28,6 +30,7 @@ pub mod json;
 pub mod loss;
 pub mod partition;
 pub mod queue;
+pub mod regex;
 pub mod rules;
 pub mod subject;
 pub mod table;
