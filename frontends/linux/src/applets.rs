@@ -15,6 +15,8 @@ pub struct Applet {
 
 /// The daemons: each also works under its own name, as a symlink to `lunix`.
 pub const DAEMONS: &[Applet] = &[
+    #[cfg(feature = "mdev")]
+    Applet { command: &crate::natsdev::mdev::command::COMMAND, run: crate::natsdev::mdev::command::run },
     #[cfg(feature = "natsd")]
     Applet { command: &crate::natsd::COMMAND, run: crate::natsd::run },
     #[cfg(feature = "natsdev")]

@@ -33,7 +33,7 @@ pub struct Regex<'t>(&'t [u8]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Captures<'s> {
     subject: &'s [u8],
-    spans: [Option<(usize, usize)>; CAPTURES],
+    spans: [Option<(u16, u16)>; CAPTURES],
 }
 
 impl<'t> Regex<'t> {
@@ -86,16 +86,22 @@ impl<'t> Regex<'t> {
     }
 }
 
+impl Captures<'static> {
+    /// Of no expression: each group is there, and empty.
+    pub const EMPTY: Self = Self { subject: &[], spans: [Some((0, 0)); CAPTURES] };
+}
+
 impl<'s> Captures<'s> {
     /// What group `number` has matched; `None` if it has no part in the match.
     pub fn get(&self, number: usize) -> Option<&'s [u8]> {
         let (begin, end) = (*self.spans.get(number)?)?;
-        self.subject.get(begin..end)
+        self.subject.get(usize::from(begin)..usize::from(end))
     }
 
     fn set(&mut self, number: usize, span: Option<(usize, usize)>) {
+        let short = |at: usize| u16::try_from(at).ok();
         if let Some(place) = self.spans.get_mut(number) {
-            *place = span;
+            *place = span.and_then(|(begin, end)| short(begin).zip(short(end)));
         }
     }
 

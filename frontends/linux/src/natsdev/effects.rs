@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lunix_core::device::rules::Outcome;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, lsetxattr, makedev, mknodat};
+use rustix::io::Errno;
 
 use super::database::{self, Entry};
 use super::device::{Device, Root};
@@ -29,13 +30,20 @@ pub(super) struct Effects<'r> {
 }
 
 /// A node of a device: its file, and what kind and number it has.
-#[derive(Debug)]
-struct Node<'d> {
-    name: &'d [u8],
+#[derive(Clone, Debug)]
+pub(super) struct Node<'d> {
+    /// Relative to /dev.
+    pub(super) name: &'d [u8],
     path: PathBuf,
-    block: bool,
-    major: u32,
-    minor: u32,
+    number: Number,
+}
+
+/// What the kernel knows a device by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) block: bool,
+    pub(super) major: u32,
+    pub(super) minor: u32,
 }
 
 impl<'r> Effects<'r> {
@@ -50,17 +58,9 @@ impl<'r> Effects<'r> {
             return Ok(());
         }
         if device.action == b"remove" {
-            match fs::remove_file(&node.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            Links::new(self.root).remove_empty_folders(&node.path);
-            return Ok(());
+            return node.remove(self.root);
         }
-        match node.make() {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => node.check(),
-            result => result,
-        }
+        node.make()
     }
 
     /// After the rules. `entry` is the device's entry before. What went wrong is told, and the rest is done. Answers when
@@ -83,7 +83,7 @@ impl<'r> Effects<'r> {
         }
         if let Some(node) = self.node(device) {
             // A device that went before its event was handled has no node any more; its `remove` waits already.
-            if let Err(error) = node.permit(device, outcome)
+            if let Err(error) = permit(&node, device, outcome)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 wrong("permissions of the node", error);
@@ -183,68 +183,78 @@ impl<'r> Effects<'r> {
     }
 
     fn node<'d>(&self, device: &'d Device) -> Option<Node<'d>> {
-        let number = |key: &[u8]| -> Option<u32> { str::from_utf8(device.property(key)?).ok()?.parse().ok() };
-        let name = device.node()?;
-        // The kernel never says such a name; whoever does is not to lead us elsewhere.
-        if name.is_empty() || name.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b".."))
-        {
-            return None;
-        }
-        let (major, minor) = (number(b"MAJOR").filter(|major| *major > 0)?, number(b"MINOR")?);
-        let path = self.root.path("/dev").join(OsStr::from_bytes(name));
-        Some(Node { name, path, block: device.subsystem == b"block", major, minor })
+        Node::new(self.root, device.node()?, Number::of(device)?)
     }
 }
 
-impl Node<'_> {
-    fn make(&self) -> io::Result<()> {
+impl Number {
+    /// What the kernel says of a device that has a node.
+    pub(super) fn of(device: &Device) -> Option<Self> {
+        let number = |key: &[u8]| -> Option<u32> { str::from_utf8(device.property(key)?).ok()?.parse().ok() };
+        let (major, minor) = (number(b"MAJOR").filter(|major| *major > 0)?, number(b"MINOR")?);
+        Some(Self { block: device.subsystem == b"block", major, minor })
+    }
+
+    fn device(self) -> u64 {
+        makedev(self.major, self.minor)
+    }
+}
+
+impl<'d> Node<'d> {
+    /// `name` is relative to /dev; `None` if it leads out of there.
+    pub(super) fn new(root: &Root, name: &'d [u8], number: Number) -> Option<Self> {
+        let path = root.path("/dev").join(OsStr::from_bytes(name));
+        is_below_dev(name).then_some(Self { name, path, number })
+    }
+
+    /// Makes it, unless it is there. Nobody but root can use a new one yet.
+    pub(super) fn make(&self) -> io::Result<()> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let kind = if self.block { FileType::BlockDevice } else { FileType::CharacterDevice };
-        let number = makedev(self.major, self.minor);
-        mknodat(CWD, &self.path, kind, Mode::RUSR | Mode::WUSR, number).map_err(Into::into)
+        let kind = if self.number.block { FileType::BlockDevice } else { FileType::CharacterDevice };
+        match mknodat(CWD, &self.path, kind, Mode::RUSR | Mode::WUSR, self.number.device()) {
+            Err(Errno::EXIST) => self.check(),
+            result => result.map_err(Into::into),
+        }
+    }
+
+    /// Removes it, if it is there, and the folders that are empty without it.
+    pub(super) fn remove(&self, root: &Root) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Links::new(root).remove_empty_folders(&self.path);
+        Ok(())
     }
 
     /// Whether the file is this node, and nothing else with its name.
-    fn check(&self) -> io::Result<()> {
+    pub(super) fn check(&self) -> io::Result<()> {
         let meta = fs::symlink_metadata(&self.path)?;
         let kind = meta.file_type();
-        let right = if self.block { kind.is_block_device() } else { kind.is_char_device() };
-        if right && meta.rdev() == makedev(self.major, self.minor) {
+        let right = if self.number.block { kind.is_block_device() } else { kind.is_char_device() };
+        if right && meta.rdev() == self.number.device() {
             return Ok(());
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "another file has the name of the node"))
     }
 
-    fn permit(&self, device: &Device, outcome: &Outcome<'_>) -> io::Result<()> {
+    /// Gives it an owner, a group and permissions, which are never wider in between than before or after.
+    pub(super) fn permit(&self, owner: Option<u32>, group: Option<u32>, mode: Option<u32>) -> io::Result<()> {
         self.check()?;
-        let kernel =
-            |key: &[u8], radix| u32::from_str_radix(str::from_utf8(device.property(key)?).ok()?, radix).ok();
-        let owner = outcome.owner().or_else(|| kernel(b"DEVUID", 10));
-        let group = outcome.group().or_else(|| kernel(b"DEVGID", 10));
-        let mode = outcome.mode().or_else(|| kernel(b"DEVMODE", 8));
-        give(&self.path, owner, group, mode)?;
-        if device.action == b"add" {
-            for (module, label) in outcome.labels() {
-                if let Some((_, attribute)) = LABELS.iter().find(|(known, _)| *known == module) {
-                    lsetxattr(&self.path, *attribute, label, XattrFlags::empty())?;
-                }
-            }
-        }
-        Ok(())
+        give(&self.path, owner, group, mode)
     }
 
     /// `block/8:0`, relative to /dev.
     fn by_number(&self) -> String {
-        format!("{}/{}:{}", if self.block { "block" } else { "char" }, self.major, self.minor)
+        let Number { block, major, minor } = self.number;
+        format!("{}/{major}:{minor}", if block { "block" } else { "char" })
     }
 }
 
 /// Gives a node to its owner and group, with these permissions; what is `None` stays.
 pub(super) fn give(node: &Path, owner: Option<u32>, group: Option<u32>, mode: Option<u32>) -> io::Result<()> {
-    // Who names a group wants it to have access.
-    let mode = mode.or_else(|| group.filter(|group| *group > 0).map(|_| 0o660));
     let meta = fs::symlink_metadata(node)?;
     let new = |wanted: Option<u32>, present| wanted.filter(|wanted| *wanted != present);
     // Nobody new may use it by the permissions of before.
@@ -261,6 +271,31 @@ pub(super) fn give(node: &Path, owner: Option<u32>, group: Option<u32>, mode: Op
         Some(mode) => fs::set_permissions(node, fs::Permissions::from_mode(mode)),
         None => Ok(()),
     }
+}
+
+/// Whether a name relative to /dev is one that the kernel could say; whoever says another is not to lead us elsewhere.
+pub(super) fn is_below_dev(name: &[u8]) -> bool {
+    !name.contains(&0) && !name.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b".."))
+}
+
+/// What rules say of a node, else the kernel.
+fn permit(node: &Node<'_>, device: &Device, outcome: &Outcome<'_>) -> io::Result<()> {
+    let kernel =
+        |key: &[u8], radix| u32::from_str_radix(str::from_utf8(device.property(key)?).ok()?, radix).ok();
+    let owner = outcome.owner().or_else(|| kernel(b"DEVUID", 10));
+    let group = outcome.group().or_else(|| kernel(b"DEVGID", 10));
+    let mode = outcome.mode().or_else(|| kernel(b"DEVMODE", 8));
+    // Who names a group wants it to have access.
+    let mode = mode.or_else(|| group.filter(|group| *group > 0).map(|_| 0o660));
+    node.permit(owner, group, mode)?;
+    if device.action == b"add" {
+        for (module, label) in outcome.labels() {
+            if let Some((_, attribute)) = LABELS.iter().find(|(known, _)| *known == module) {
+                lsetxattr(&node.path, *attribute, label, XattrFlags::empty())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The properties that the database keeps: those that rules have set, and not the kernel.

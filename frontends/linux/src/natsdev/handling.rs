@@ -9,8 +9,8 @@ use lunix_core::device::queue::{EventId, Pushed, Queue, QueueError, Slot};
 use lunix_uevent::Uevent;
 
 use super::NAME;
-use super::handle::{Ground, Handled, NoTime};
-use super::rules::evaluate::{self, Time};
+use super::handle::{Ground, Handled};
+use super::rules::evaluate::{self, NoTime, Time};
 use super::watch::Watches;
 use super::workers::Workers;
 use crate::log::{self, Level};

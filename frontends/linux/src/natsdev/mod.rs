@@ -12,6 +12,7 @@
 //! | `probe` | has volumes read by short-lived children |
 //! | `voice` | makes the messages |
 //! | `builtins`, `hwdb` | finds what rules ask built-ins for |
+//! | `book` | what becomes of devices: by udev's rules, or by an `mdev.conf` |
 //! | `device`, `database` | what /sys says of a device, and what is remembered of it |
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `firmware` | gives the kernel firmware that it asks for |
@@ -23,9 +24,12 @@
 //! | `refused` | counts what is not believed |
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
+//! | `mdev` | reads an `mdev.conf` and does what it says; `mdev` |
+//! | `owners` | reads the files of users and groups |
 
 mod announce;
 mod ask;
+mod book;
 mod builtins;
 mod control;
 mod database;
@@ -38,7 +42,10 @@ mod hotplug;
 pub mod hwdb;
 mod known;
 mod links;
+#[cfg_attr(not(feature = "mdev"), path = "mdev/absent.rs")]
+pub mod mdev;
 mod monitor;
+mod owners;
 mod probe;
 mod refused;
 mod requests;
@@ -61,6 +68,7 @@ use std::process::ExitCode;
 use lunix_core::time::Instant;
 use lunix_uevent::MAX_MESSAGE;
 
+use book::{Book, Source};
 use control::{Control, Visitor, Wish};
 use handle::Ground;
 use handling::Handling;
@@ -102,12 +110,11 @@ pub fn run(matches: &Matches) -> ExitCode {
         Err(error) => return error.report(),
     };
     if matches.has("check-config") {
-        let root = device::Root::new(Path::new("/"));
-        return rules::test::rules(matches, &root).err().unwrap_or(ExitCode::SUCCESS);
+        return Book::of(matches).err().unwrap_or(ExitCode::SUCCESS);
     }
     let ground = if settings.manage {
         let root = device::Root::new(matches.path("root").unwrap_or(Path::new("/")));
-        let source = rules::source::Source::of(matches, &root);
+        let source = Source::of(matches, &root);
         match Ground::new(root, source) {
             Ok(ground) => Some(ground),
             Err(mistakes) => {

@@ -53,6 +53,12 @@ pub static COMMAND: Command = Command {
                 hint: Hint::Folder,
             },
             Flag {
+                names: &["mdev-conf"],
+                value: Some("FILE"),
+                help: "handle devices by an mdev.conf, as busybox's mdev has it, and not by udev's rules",
+                hint: Hint::File,
+            },
+            Flag {
                 names: &["skip-mistakes"],
                 value: None,
                 help: "leave out lines of rules, or of texts for `hwdb`, that are wrong, as udev does, and refuse not all of \
@@ -176,6 +182,7 @@ pub static COMMAND: Command = Command {
         ("natsdev trigger && natsdev settle", "handle all devices again"),
         ("natsdev hwdb update", "make the table of what is known of hardware"),
         ("natsdev --check-config --rules ./rules.d", "are these rules right?"),
+        ("natsdev --mdev-conf /etc/mdev.conf", "on a machine that has had busybox's mdev"),
     ],
 };
 
@@ -262,6 +269,7 @@ impl Settings {
             manage: match matches.text("manage")? {
                 Some("yes") => true,
                 Some("no") => false,
+                _ if matches.has("mdev-conf") => true,
                 _ => {
                     rustix::process::geteuid().is_root()
                         && !matches.has("sysfs")

@@ -15,14 +15,14 @@ use rustix::system::uname;
 use super::NAME;
 use super::device::{Root, limited};
 use super::effects::give;
-use super::rules::machine::number;
+use super::owners;
 use crate::log::{self, Level};
 
 /// Bytes of a list of nodes.
 const LIST: u64 = 1 << 20;
 
-/// Makes the nodes, and gives them to whom rules want to have them. What goes wrong is logged, and the rest is done.
-pub(super) fn prepare(root: &Root, table: &Table<'_>) {
+/// Makes the nodes. What goes wrong is logged, and the rest is done.
+pub(super) fn make(root: &Root) {
     for folder in ["/lib/modules", "/usr/lib/modules"] {
         let folder = root.path(folder).join(uname().release().to_string_lossy().as_ref());
         let Ok(list) = limited(&folder.join("modules.devname"), LIST) else { continue };
@@ -31,6 +31,10 @@ pub(super) fn prepare(root: &Root, table: &Table<'_>) {
         }
         break;
     }
+}
+
+/// Gives them to whom rules want to have them.
+pub(super) fn permit_all(root: &Root, table: &Table<'_>) {
     for node in table.static_nodes() {
         complain(node.node, permit(root, &node));
     }
@@ -115,12 +119,15 @@ fn permit(root: &Root, node: &StaticNode<'_>) -> io::Result<()> {
     let id = |file: &str, name: Option<&[u8]>| {
         let name = name?;
         let text = |bytes: &[u8]| str::from_utf8(bytes).ok()?.parse().ok();
-        text(name).or_else(|| text(&number(root, file, name)?))
+        text(name).or_else(|| text(&owners::field(root, file, (0, name), 2)?))
     };
     let (owner, group) = (id("/etc/passwd", node.owner()), id("/etc/group", node.group()));
     match (owner, group, node.mode()) {
         (None, None, None) => Ok(()),
-        (owner, group, mode) => give(&path, owner, group, mode.or(Some(0o600).filter(|_| group.is_none()))),
+        // Who names a group wants it to have access.
+        (owner, group, mode) => {
+            give(&path, owner, group, mode.or(Some(if group.is_some() { 0o660 } else { 0o600 })))
+        }
     }
 }
 

@@ -32,6 +32,10 @@ pub(in crate::natsdev) enum Time {
     Enough,
 }
 
+/// What an event needs cannot be done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::natsdev) struct NoTime;
+
 /// Why rules are not applied to their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::natsdev) enum Halt {

@@ -5,24 +5,24 @@ use std::path::Path;
 use crate::config::Place;
 
 /// The longest line, joined.
-pub(super) const LONGEST: usize = 16384;
+pub(in crate::natsdev) const LONGEST: usize = 16384;
 
 /// A line of rules, and where its parts stand.
 #[derive(Debug)]
-pub(super) struct Line<'f> {
+pub(in crate::natsdev) struct Line<'f> {
     path: &'f Path,
-    pub(super) text: Vec<u8>,
+    pub(in crate::natsdev) text: Vec<u8>,
     /// Where in `text` each part of it begins, which line of the file that is, and which column.
     parts: Vec<(usize, usize, usize)>,
     /// What follows does not fit.
-    pub(super) too_long: bool,
+    pub(in crate::natsdev) too_long: bool,
     /// The last line of the file ends with a backslash.
-    pub(super) unfinished: bool,
+    pub(in crate::natsdev) unfinished: bool,
 }
 
 impl Line<'_> {
     /// The place of the byte at `at`.
-    pub(super) fn place(&self, at: usize) -> Place {
+    pub(in crate::natsdev) fn place(&self, at: usize) -> Place {
         let part = self.parts.iter().rev().find(|(begin, ..)| *begin <= at);
         let (begin, line, column) = part.copied().unwrap_or((0, 1, 1));
         // A column is a character: those bytes are not counted that continue one.
@@ -32,13 +32,13 @@ impl Line<'_> {
     }
 
     /// The number of its first line.
-    pub(super) fn number(&self) -> usize {
+    pub(in crate::natsdev) fn number(&self) -> usize {
         self.parts.first().map_or(1, |(_, line, _)| *line)
     }
 }
 
 /// The lines of `text` that are not empty.
-pub(super) fn logical<'f>(path: &'f Path, text: &'f [u8]) -> impl Iterator<Item = Line<'f>> {
+pub(in crate::natsdev) fn logical<'f>(path: &'f Path, text: &'f [u8]) -> impl Iterator<Item = Line<'f>> {
     let mut numbered = (1..).zip(text.split(|byte| *byte == b'\n'));
     std::iter::from_fn(move || next(path, &mut numbered))
         .filter(|line| !line.text.is_empty() || line.too_long)

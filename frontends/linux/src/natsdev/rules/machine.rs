@@ -11,6 +11,7 @@ use lunix_core::device::rules::{Answer, Question};
 
 use crate::natsdev::database::Entry;
 use crate::natsdev::device::{Device, Root, limited, link_name, relative};
+use crate::natsdev::owners;
 
 /// An answer with a memory of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +88,8 @@ impl<'r> Machine<'r> {
             }
             Question::Node { device } => Reply::text(self.node(device)),
             Question::Constant(name) => Reply::text(constant(self.root, name)),
-            Question::User(name) => Reply::text(number(self.root, "/etc/passwd", name)),
-            Question::Group(name) => Reply::text(number(self.root, "/etc/group", name)),
+            Question::User(name) => Reply::text(owners::field(self.root, "/etc/passwd", (0, name), 2)),
+            Question::Group(name) => Reply::text(owners::field(self.root, "/etc/group", (0, name), 2)),
             Question::Sysctl(name) => Reply::text(limited(&self.sysctl(name), FILE).ok()),
             Question::Exists { path, mode } => Reply::yes(self.exists(path, mode)),
             Question::Program(command) | Question::ImportProgram(command) => {
@@ -305,13 +306,4 @@ fn constant(root: &Root, name: &[u8]) -> Option<Vec<u8>> {
         _ => "none",
     };
     Some(text.as_bytes().to_vec())
-}
-
-/// The number of a user or a group in a file `name:…:number:…`.
-pub(in crate::natsdev) fn number(root: &Root, file: &str, name: &[u8]) -> Option<Vec<u8>> {
-    let text = limited(&root.path(file), FILE).ok()?;
-    text.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        (fields.next() == Some(name)).then(|| fields.nth(1).map(<[u8]>::to_vec))?
-    })
 }

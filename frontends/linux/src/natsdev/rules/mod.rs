@@ -13,8 +13,8 @@
 
 pub(super) mod evaluate;
 mod keys;
-mod lines;
-pub(super) mod machine;
+pub(super) mod lines;
+mod machine;
 mod parse;
 pub(super) mod programs;
 pub(super) mod source;
@@ -150,7 +150,7 @@ fn names(folder: &Path) -> io::Result<Vec<OsString>> {
 }
 
 /// The text of a file of at most `room` bytes.
-fn text(path: &Path, room: u64) -> io::Result<Vec<u8>> {
+pub(super) fn text(path: &Path, room: u64) -> io::Result<Vec<u8>> {
     // Of a pipe, nobody waits for the other end.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;

@@ -1,4 +1,4 @@
-//! Programs that rules run: without a shell, for a time and an output that are bounded.
+//! Programs that rules run, for a time and an output that are bounded: those of udev's rules without a shell.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,7 +14,7 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::reactor::monotonic;
-use crate::sys::spawn::spawn;
+use crate::sys::spawn::{Spawned, spawn};
 
 /// Bytes of output that count; what follows is thrown away.
 const OUTPUT: usize = 16384;
@@ -69,23 +69,52 @@ pub(in crate::natsdev) fn run<'e>(
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty())?;
     let mut command = Command::new(find(Path::new(OsStr::from_bytes(program))));
     command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+    set_environment(&mut command, environment);
+    command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+    let child = spawn(&mut command)?;
+    // Our copy of its end of the pipe.
+    drop(command);
+    let output = drain(&mut File::from(output), &child.pidfd, monotonic() + time);
+    end(&child, output)
+}
+
+/// Has a shell run a command, whose text is as the administrator wrote it: what comes from outside is in the environment,
+/// where a shell does not look for commands. It writes to where we do. What it leaves behind in its process group is killed.
+///
+/// # Errors
+/// It cannot be started, has failed, or took longer than `time`; then it is killed, too.
+#[cfg(feature = "mdev")]
+pub(in crate::natsdev) fn shell<'e>(
+    text: &[u8],
+    folder: &Path,
+    environment: impl Iterator<Item = (&'e [u8], &'e [u8])>,
+    time: Duration,
+) -> io::Result<()> {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(OsStr::from_bytes(text)).current_dir(folder).stdin(Stdio::null());
+    set_environment(&mut command, environment);
+    let child = spawn(&mut command)?;
+    let ended = wait(&mut [PollFd::new(&child.pidfd, PollFlags::IN)], monotonic() + time);
+    end(&child, ended)
+}
+
+fn set_environment<'e>(command: &mut Command, environment: impl Iterator<Item = (&'e [u8], &'e [u8])>) {
     command.env_clear();
     command.envs(
         environment
             .filter(|(key, value)| !key.is_empty() && ![*key, *value].concat().contains(&0))
             .map(|(key, value)| (OsStr::from_bytes(key), OsStr::from_bytes(value))),
     );
-    command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
-    let child = spawn(&mut command)?;
-    // Our copy of its end of the pipe.
-    drop(command);
-    let output = drain(&mut File::from(output), &child.pidfd, monotonic() + time);
+}
+
+/// Ends what is left of a process; the result, if it has ended well.
+fn end<T>(child: &Spawned, result: io::Result<T>) -> io::Result<T> {
     // Before its number can be another's. Of what has ended, nothing changes.
     let _ = kill_process_group(child.pid, Signal::KILL);
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
-    let output = output?;
+    let result = result?;
     match status.and_then(|status| status.exit_status()) {
-        Some(0) => Ok(output),
+        Some(0) => Ok(result),
         Some(code) => Err(io::Error::other(format!("exit code {code}"))),
         None => Err(io::Error::other("ended by a signal")),
     }
@@ -176,5 +205,26 @@ mod tests {
             let error = run(line.as_bytes(), std::iter::empty(), time).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{line}");
         }
+    }
+
+    #[cfg(feature = "mdev")]
+    #[test]
+    fn a_shell_ends_with_all_that_it_has_started() {
+        let marker = std::env::temp_dir().join(format!("lunix-shell-{}", std::process::id()));
+        let environment = [(&b"MARKER"[..], marker.as_os_str().as_bytes()), (b"ODD", b"$(exit 3); exit 4")];
+        let run = |text: &str, ms| {
+            shell(text.as_bytes(), Path::new("/"), environment.into_iter(), Duration::from_millis(ms))
+        };
+        run("test \"$PWD$ODD\" = '/$(exit 3); exit 4'; result=$?; sleep 100 & echo $! > $MARKER; exit $result", 10_000).unwrap();
+        let sleeper = std::fs::read_to_string(&marker).unwrap();
+        // It is gone, or nobody has reaped it yet.
+        let state =
+            || std::fs::read_to_string(format!("/proc/{}/stat", sleeper.trim())).unwrap_or(") Z".into());
+        while ![") Z", ") X"].iter().any(|dead| state().contains(dead)) {
+            std::thread::yield_now();
+        }
+        assert_eq!(run("sleep 100", 50).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(run("exit 3", 10_000).unwrap_err().to_string(), "exit code 3");
+        std::fs::remove_file(marker).unwrap();
     }
 }

@@ -3,49 +3,40 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use lunix_core::device::rules::{Deed, Key, Outcome};
 
 use super::Rules;
 use super::evaluate::{self, Event, Terms, Writes, evaluate};
-use super::source::Source;
 use crate::cli::{Matches, UsageError};
 use crate::escaped::Escaped;
 use crate::log::{self, Level};
 use crate::natsdev::NAME;
+use crate::natsdev::book::Book;
 use crate::natsdev::database::Entry;
 use crate::natsdev::device::{Device, Root};
 use crate::natsdev::effects::Effects;
 
-/// Reads the rules that the command line names, and prints all mistakes on stderr.
-pub(in crate::natsdev) fn rules(matches: &Matches, root: &Root) -> Result<Rules, ExitCode> {
-    Source::of(matches, root).read().map_err(|mistakes| {
-        eprintln!("{mistakes}");
-        ExitCode::from(2)
-    })
-}
-
 /// Runs `natsdev test DEVPATH`.
 pub(in crate::natsdev) fn run(matches: &Matches) -> ExitCode {
-    let root = Root::new(matches.path("root").unwrap_or(Path::new("/")));
     let parsed = parse(matches);
     let (devpath, action) = match &parsed {
         Ok(parsed) => parsed,
         Err(error) => return error.report(),
     };
-    let rules = match rules(matches, &root) {
-        Ok(rules) => rules,
+    let (book, root) = match Book::of(matches) {
+        Ok(read) => read,
         Err(code) => return code,
     };
-    match test(&rules, &root, devpath, action, matches.has("apply")) {
-        Ok(code) => code,
-        Err(error) => {
-            log::line(Level::Error, NAME, error);
-            ExitCode::FAILURE
-        }
-    }
+    let tested = match &book {
+        Book::Udev(rules) => test(rules, &root, devpath, action, matches.has("apply")),
+        Book::Mdev(conf) => conf.test(&root, devpath, action, matches.has("apply")),
+    };
+    tested.unwrap_or_else(|error| {
+        log::line(Level::Error, NAME, error);
+        ExitCode::FAILURE
+    })
 }
 
 fn parse(matches: &Matches) -> Result<(Vec<u8>, String), UsageError> {
