@@ -30,6 +30,19 @@ pub const VM: &[Tool] = &[
     tool("mcopy", "mtools"),
 ];
 
+/// What a machine with a Debian root needs.
+pub const DEBIAN: &[Tool] = &[
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("busybox", "busybox-static"),
+    tool("dpkg-deb", "dpkg"),
+    tool("apt-get", "apt"),
+    tool("depmod", "kmod"),
+    tool("mkfs.vfat", "dosfstools"),
+    tool("mcopy", "mtools"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("unshare", "util-linux"),
+];
+
 /// What the tests against official clients and servers need, and the examples.
 pub const PEERS: &[Tool] = &[
     tool("cc", "gcc"),

@@ -4,6 +4,7 @@ mod budget;
 mod edges;
 mod files;
 mod gate;
+mod hotplug;
 mod rust;
 mod scripts;
 mod vm;
@@ -46,6 +47,13 @@ const GATES: &[Gate] = &[
         .with(setup::NETWORKS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples).with(setup::PEERS),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
+    Gate::new(
+        "hotplug",
+        "natsdev beside systemd-udevd, with all of Debian's modules and rules",
+        10,
+        hotplug::check,
+    )
+    .with(setup::DEBIAN),
 ];
 
 /// Prints the names of the gates.

@@ -52,7 +52,8 @@ impl Guest {
         }
         write!(init, "echo {READY}\n{script}\nwhile wait; do sleep 3600; done\n")?;
         guest::write(&initramfs, &kernel, Some(&program), &Role::Script(&init))?;
-        let machine = Machine { kernel: &kernel.image(), initramfs: &initramfs, append, memory: MEMORY };
+        let machine =
+            Machine { kernel: &kernel.image(), initramfs: &initramfs, append, parts: &[], memory: MEMORY };
         let qemu = Qemu::start(&machine, watch)?;
         let guest = Self { qemu, scratch };
         guest.settle().with_context(|| format!("the guest's console:\n{}", guest.console()))?;

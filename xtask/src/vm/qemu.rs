@@ -26,6 +26,8 @@ pub struct Machine<'a> {
     pub initramfs: &'a Path,
     /// Added to the kernel's command line.
     pub append: &'a str,
+    /// What the machine has besides, as arguments of QEMU.
+    pub parts: &'a [String],
     /// MiB. Debian's amd64 kernel needs 96 to start.
     pub memory: u32,
 }
@@ -68,6 +70,7 @@ impl Qemu {
             .arg("-initrd")
             .arg(machine.initramfs)
             .args(["-append", &format!("console=ttyS0 panic=-1 mitigations=off {}", machine.append)])
+            .args(machine.parts)
             .stdin(OwnedFd::from(monitor_end))
             .stdout(OwnedFd::from(console_end))
             .stderr(Stdio::piped());
@@ -146,6 +149,16 @@ impl Log {
             }
             lines = changed.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits for the line `end` behind the line `begin`, and returns what is between them and what follows `end` on
+    /// its line.
+    pub fn between(&self, limit: Duration, begin: &str, end: &str) -> Result<(Vec<String>, String)> {
+        let last = self.wait(limit, |line| line.starts_with(end))?;
+        let lines = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inside = lines.kept.iter().skip_while(|line| !line.ends_with(begin)).skip(1);
+        let inside = inside.take_while(|line| !line.starts_with(end)).cloned().collect();
+        Ok((inside, last.get(end.len()..).unwrap_or_default().to_owned()))
     }
 
     fn follow(&self, stream: UnixStream, mut watch: impl FnMut(&[u8]) + Send + 'static) {

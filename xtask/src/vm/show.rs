@@ -64,7 +64,8 @@ pub fn run(scene: Scene) -> Result<()> {
     };
     guest::write(&initramfs, &kernel, program.as_deref(), &role)?;
     let image = kernel.image();
-    let machine = Machine { kernel: &image, initramfs: &initramfs, append: "quiet", memory: MEMORY };
+    let machine =
+        Machine { kernel: &image, initramfs: &initramfs, append: "quiet", parts: &[], memory: MEMORY };
     let mut qemu = Qemu::start(&machine, print)?;
     let stick = Stick::make(&scratch, 1, Layout::Partition)?;
     qemu.log.wait(Duration::from_secs(60), |line| line.contains(READY))?;

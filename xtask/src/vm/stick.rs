@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::qmp::Qmp;
 use crate::paths::Scratch;
@@ -73,18 +73,21 @@ impl Stick {
 
     /// Plugs it in; returns when QEMU has done so, before the guest has noticed.
     pub fn plug(&self, qmp: &mut Qmp) -> Result<()> {
-        let node = format!("{}-file", self.id);
-        qmp.execute(
-            "blockdev-add",
-            json!({ "driver": "raw", "node-name": node,
-                    "file": { "driver": "file", "filename": self.image, "locking": "off" } }),
-        )?;
-        qmp.execute(
-            "device_add",
-            json!({ "driver": "usb-storage", "id": self.id, "bus": "usb.0", "drive": node,
-                    "serial": self.serial(), "removable": true }),
-        )?;
+        qmp.execute("blockdev-add", self.backend())?;
+        qmp.execute("device_add", self.device())?;
         Ok(())
+    }
+
+    /// Its file, as QEMU is told of it.
+    pub fn backend(&self) -> Value {
+        json!({ "driver": "raw", "node-name": format!("{}-file", self.id),
+                "file": { "driver": "file", "filename": self.image, "locking": "off" } })
+    }
+
+    /// The device that reads the file.
+    pub fn device(&self) -> Value {
+        json!({ "driver": "usb-storage", "id": self.id, "bus": "usb.0", "drive": format!("{}-file", self.id),
+                "serial": self.serial(), "removable": true })
     }
 
     /// Pulls it out, file system mounted or not, as people do.
