@@ -7,6 +7,7 @@ mod gate;
 mod hotplug;
 mod rust;
 mod scripts;
+mod systemd;
 mod vm;
 
 use std::fs;
@@ -54,6 +55,8 @@ const GATES: &[Gate] = &[
         hotplug::check,
     )
     .with(setup::DEBIAN),
+    Gate::new("systemd", "Debian's systemd with natsdev in the place of systemd-udevd", 10, systemd::check)
+        .with(setup::DEBIAN),
 ];
 
 /// Prints the names of the gates.
