@@ -78,6 +78,17 @@ fn cli() -> Command {
             Arg::new("house").long("house").help("only with this configuration of theirs"),
             switch("itself", "nats-server against itself: what the comparison gets wrong"),
         ]);
+    let inject = Command::new("inject")
+        .about("say uevents to a hotplug daemon, as the kernel does")
+        .disable_help_flag(true)
+        .arg(
+            Arg::new("arg")
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .value_parser(value_parser!(OsString))
+                .help("--help says which there are"),
+        );
     let soak = Command::new("soak")
         .about("natsd among two thousand clients that live badly")
         .arg(number("minutes", "how long [1]"));
@@ -96,7 +107,7 @@ fn cli() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands([run, test, vm, fuzz, bench, differential, soak, image, dist])
+        .subcommands([run, test, vm, fuzz, bench, inject, differential, soak, image, dist])
 }
 
 /// True if what was asked for is well.
@@ -109,6 +120,9 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
         }
         Some(("run", matches)) => {
             run::run(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
+        }
+        Some(("inject", matches)) => {
+            run::inject(matches.get_many::<OsString>("arg").unwrap_or_default())?;
         }
         Some(("fuzz", matches)) => match matches.get_one::<String>("name") {
             None => fuzz::names()?.iter().for_each(|name| println!("{name}")),

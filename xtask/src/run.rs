@@ -1,4 +1,4 @@
-//! `cargo xtask run`: lunix on this machine, as the README promises it.
+//! `cargo xtask run`: lunix on this machine, as the README promises it. `cargo xtask inject`: hardware for it.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -6,11 +6,19 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::compile;
+use crate::{compile, paths, shell};
 
 /// Builds, then becomes `lunix up` with these arguments; returns only to say why it could not.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let program = compile::release()?;
     let why = Command::new(&program).arg("up").args(args).exec();
+    Err(why).with_context(|| format!("start {}", program.display()))
+}
+
+/// Builds `lunix-inject`, then becomes it; returns only to say why it could not.
+pub fn inject<'a>(args: impl IntoIterator<Item = &'a OsString>) -> Result<()> {
+    shell::run(shell::cargo().args(["build", "--quiet", "--package", "lunix-inject"]))?;
+    let program = paths::target().join("debug/lunix-inject");
+    let why = Command::new(&program).args(args).exec();
     Err(why).with_context(|| format!("start {}", program.display()))
 }

@@ -11,9 +11,10 @@ use crate::{paths, shell};
 /// Which of our packages a package may depend on. One that is not listed may depend on none.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lunix-core", &["lunix-uevent", "lunix-proto"]),
-    ("lunix", &["lunix-uevent", "lunix-proto", "lunix-core"]),
+    ("lunix", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix-inject"]),
+    ("lunix-inject", &["lunix-uevent"]),
     ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix"]),
-    ("lunix-bench", &["lunix-uevent", "lunix-proto", "lunix-core"]),
+    ("lunix-bench", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix-inject"]),
     ("no-alloc-link", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("lm3s6965", &["lunix-proto", "lunix-core"]),
     // For completions and man pages, behind a feature.
