@@ -81,6 +81,15 @@ impl Entry {
         self.properties.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_slice())
     }
 
+    /// Whether to put the other one in its place would change nothing. When the device was first handled does not change.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let Self { links, link_priority, initialized_us: _, properties, tags, present_tags, persistent } =
+            self;
+        (links, properties, tags, present_tags)
+            == (&other.links, &other.properties, &other.tags, &other.present_tags)
+            && (*link_priority, *persistent) == (other.link_priority, other.persistent)
+    }
+
     /// Puts the entry in the place of the one of `id`; whoever reads sees the old one or the new one.
     pub(super) fn write(&self, folder: &Path, id: &str) -> io::Result<()> {
         fs::create_dir_all(folder)?;
@@ -168,6 +177,8 @@ mod tests {
         entry.write(&folder, "b8:0").unwrap();
         assert_eq!(Entry::read(&folder, "b8:0").as_ref(), Some(&entry));
         assert_eq!(entry.property(b"A"), Some(&b"b=c"[..]));
+        assert!(entry.says_the_same(&Entry { initialized_us: 8, ..entry.clone() }));
+        assert!(!entry.says_the_same(&Entry { present_tags: Vec::new(), ..entry.clone() }));
         let hostile = Entry { properties: vec![(b"A".to_vec(), b"x\nS:../etc".to_vec())], ..entry };
         hostile.write(&folder, "b8:0").unwrap();
         assert_eq!(Entry::read(&folder, "b8:0").unwrap().links.len(), 2);

@@ -85,7 +85,11 @@ impl Device {
         let sys = fs::canonicalize(root.sys())?;
         let folder = fs::canonicalize(sys.join(path))?;
         let below = folder.strip_prefix(sys).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let devpath = [b"/", below.as_os_str().as_bytes()].concat();
+        Self::of_folder(&folder, [b"/", below.as_os_str().as_bytes()].concat(), action)
+    }
+
+    /// The device of a folder that is no link to one, and leads through none.
+    pub(super) fn of_folder(folder: &Path, devpath: Vec<u8>, action: &[u8]) -> io::Result<Self> {
         let uevent = limited(&folder.join("uevent"), UEVENT)?;
         let properties = vars(&uevent).map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
         let subsystem = link_name(&folder.join("subsystem")).unwrap_or_default();

@@ -115,7 +115,9 @@ impl<'r> Effects<'r> {
         let nothing = new.links.is_empty() && new.properties.is_empty() && new.tags.is_empty();
         if nothing && !is_node && device.property(b"IFINDEX").is_none() {
             database::remove(&self.root.data(), &id);
-        } else if let Err(error) = new.write(&self.root.data(), &id) {
+        } else if !entry.is_some_and(|entry| entry.says_the_same(&new))
+            && let Err(error) = new.write(&self.root.data(), &id)
+        {
             wrong("the entry in the database", error);
         }
         initialized_us

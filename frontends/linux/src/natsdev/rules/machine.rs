@@ -56,6 +56,8 @@ pub(super) struct Machine<'r> {
     sys: PathBuf,
     /// The folders of the device and of those above it, as far as they were asked for.
     folders: Vec<PathBuf>,
+    /// Above the last of them, there is none.
+    whole: bool,
     /// The device's entry before this event.
     entry: Option<Entry>,
 }
@@ -71,7 +73,7 @@ impl<'r> Machine<'r> {
     pub(super) fn new(root: &'r Root, device: &Device, entry: Option<Entry>) -> Self {
         let sys = root.sys();
         let folder = sys.join(relative(&device.devpath));
-        Self { root, sys, folders: vec![folder], entry }
+        Self { root, sys, folders: vec![folder], whole: false, entry }
     }
 
     /// Finds it out.
@@ -120,8 +122,15 @@ impl<'r> Machine<'r> {
 
     /// The next folder above that is a device's.
     fn parent(&mut self, device: u8) -> Option<Reply> {
-        let below = self.folders.get(usize::from(device).checked_sub(1)?)?;
-        let folder = above(&self.sys, below)?;
+        let below = usize::from(device).checked_sub(1)?;
+        let is_last = below + 1 == self.folders.len();
+        if is_last && self.whole {
+            return None;
+        }
+        let Some(folder) = above(&self.sys, self.folders.get(below)?) else {
+            self.whole = is_last;
+            return None;
+        };
         let relative = folder.strip_prefix(&self.sys).ok()?;
         let reply = Reply::Device {
             devpath: [b"/", relative.as_os_str().as_bytes()].concat(),
@@ -129,6 +138,7 @@ impl<'r> Machine<'r> {
         };
         self.folders.truncate(usize::from(device));
         self.folders.push(folder);
+        self.whole = false;
         Some(reply)
     }
 
@@ -176,13 +186,14 @@ impl<'r> Machine<'r> {
     /// The device of a folder, from its own files.
     fn device_in(&self, folder: &Path) -> Option<Device> {
         let relative = folder.strip_prefix(&self.sys).ok()?;
-        Device::read(self.root, &[b"/", relative.as_os_str().as_bytes()].concat(), b"").ok()
+        Device::of_folder(folder, [b"/", relative.as_os_str().as_bytes()].concat(), b"").ok()
     }
 
     /// The folder above the device that is the first of one, whatever was asked for.
     fn folder_above(&self, device: u8) -> Option<PathBuf> {
         match self.folder(device) {
             Some(folder) => Some(folder.to_path_buf()),
+            None if self.whole && self.folders.len() == 1 => None,
             None => above(&self.sys, self.folder(0)?),
         }
     }
