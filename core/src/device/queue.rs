@@ -263,7 +263,7 @@ impl<'m> Queue<'m> {
     }
 
     /// Whether an event that waits will bring to light what has changed about a device.
-    fn is_expected(&self, devpath: &[u8]) -> bool {
+    pub fn is_expected(&self, devpath: &[u8]) -> bool {
         let mut events = self.events().iter().rev();
         let last = events.find(|slot| self.part(slot, slot.path) == devpath);
         last.is_some_and(|slot| slot.is_change && !slot.begun)

@@ -88,6 +88,7 @@ pub struct Reactor<T> {
     armed: Option<Instant>,
     now: Instant,
     stopped: bool,
+    again: bool,
     /// For how long it looks for what is ready before it sleeps.
     busy: Duration,
 }
@@ -117,6 +118,7 @@ impl<T: Copy> Reactor<T> {
             armed: None,
             now: monotonic(),
             stopped: false,
+            again: false,
             busy: Duration::ZERO,
         })
     }
@@ -197,6 +199,11 @@ impl<T: Copy> Reactor<T> {
         }
     }
 
+    /// This turn had its fair share of work that no source stands for: the next one begins without sleep.
+    pub fn come_back(&mut self) {
+        self.again = true;
+    }
+
     /// Ends [`Reactor::run`] after this turn.
     pub fn stop(&mut self) {
         self.stopped = true;
@@ -223,7 +230,8 @@ impl<T: Copy> Reactor<T> {
         }
         self.arm(app.next_deadline())?;
 
-        let timeout = if self.work.is_empty() { None } else { Some(Duration::ZERO) };
+        let again = std::mem::take(&mut self.again);
+        let timeout = if self.work.is_empty() && !again { None } else { Some(Duration::ZERO) };
         let found =
             timeout.is_none() && !self.busy.is_zero() && !self.events.is_empty() && self.look_busily()?;
         match if found { Ok(()) } else { self.poll.poll(&mut self.events, timeout) } {

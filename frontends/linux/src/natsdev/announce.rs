@@ -26,7 +26,9 @@ enum Kind {
 
 /// Announcements that wait; those who want more are refused.
 const WAITING: usize = 8;
-/// Bytes that wait for the server, above which the rest has to.
+/// Of each, /sys is read: what happens meanwhile waits for no more than these.
+const AT_ONCE: usize = 2;
+/// Bytes that wait for the server, above which the rest has to, too.
 const AHEAD: usize = 64 << 10;
 
 impl Hotplug {
@@ -52,28 +54,37 @@ impl Hotplug {
         Some(count)
     }
 
-    /// Says as much of it as the server may take for now. False when there is nothing more to be said.
-    pub(super) fn go_on_announcing(&mut self) -> bool {
-        while let Some(mut announcement) = self.announcements.pop_front() {
-            if announcement.whole && !announcement.begun {
-                self.voice.snapshot_begin(announcement.again);
+    /// Whether there is something to be announced, and the server has read what was said before.
+    pub(super) fn may_announce(&self) -> bool {
+        !self.announcements.is_empty() && self.voice.bus.pending() < AHEAD
+    }
+
+    /// Says some of it.
+    pub(super) fn announce_some(&mut self) {
+        for _ in 0..AT_ONCE {
+            if !self.may_announce() {
+                return;
             }
-            announcement.begun = true;
-            while self.voice.bus.pending() < AHEAD {
-                let Some((devpath, kind)) = announcement.devices.next() else {
-                    if announcement.whole {
-                        self.voice.snapshot_end(announcement.again, announcement.said);
+            let Some(announcement) = self.announcements.front_mut() else { return };
+            let Announcement { again, whole, said, .. } = *announcement;
+            if !std::mem::replace(&mut announcement.begun, true) && whole {
+                self.voice.snapshot_begin(again);
+            }
+            match announcement.devices.next() {
+                Some((devpath, kind)) => {
+                    let is_said = self.say_present(&devpath, kind, again);
+                    if let Some(announcement) = self.announcements.front_mut() {
+                        announcement.said += u64::from(is_said);
                     }
-                    break;
-                };
-                announcement.said += u64::from(self.say_present(&devpath, kind, announcement.again));
-            }
-            if self.voice.bus.pending() >= AHEAD {
-                self.announcements.push_front(announcement);
-                return true;
+                }
+                None => {
+                    self.announcements.pop_front();
+                    if whole {
+                        self.voice.snapshot_end(again, said);
+                    }
+                }
             }
         }
-        false
     }
 
     /// Whoever would have heard it is gone.

@@ -19,8 +19,8 @@ use crate::log::{self, Level};
 const EVENTS: usize = 512;
 /// Bytes of their messages; what is never used of it takes no memory.
 const BYTES: usize = 256 << 10;
-/// As long as more events wait, the kernel is not asked for others.
-const ASK: usize = 32;
+/// As long as so many events wait, the kernel is not asked for others: what really happens meanwhile is behind them.
+const ASK: usize = 2;
 
 /// All events that are not handled yet.
 #[derive(Debug)]
@@ -79,6 +79,11 @@ impl Handling {
         Ok(())
     }
 
+    /// Whether an event that waits will tell of this device.
+    pub(super) fn expects(&self, devpath: &[u8]) -> bool {
+        self.queue.is_expected(devpath)
+    }
+
     /// Handles what may be handled now, or has it handled if it takes a while.
     pub(super) fn start(&mut self) {
         while let Some(event) = self.queue.begin() {
@@ -128,9 +133,20 @@ impl Handling {
         self.asks.extend(devices);
     }
 
-    /// A device for which it is time to do so.
-    pub(super) fn next_ask(&mut self) -> Option<Vec<u8>> {
-        if self.queue.len() < ASK { self.asks.pop_front() } else { None }
+    /// Devices for which it is time to do so.
+    pub(super) fn next_asks(&mut self) -> Option<Vec<Vec<u8>>> {
+        let room = ASK.saturating_sub(self.queue.len()).min(self.asks.len());
+        (room > 0).then(|| self.asks.drain(..room).collect())
+    }
+
+    /// Whether there are such devices.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.asks.is_empty() && self.queue.len() < ASK
+    }
+
+    /// Whether there are any left.
+    pub(super) fn is_asking(&self) -> bool {
+        !self.asks.is_empty()
     }
 
     /// Nothing waits and nothing is to be asked for, but for what may be in the socket.

@@ -62,6 +62,15 @@ pub(super) struct Counters {
     pub(super) full: u64,
 }
 
+/// Why there is an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Something has happened.
+    Kernel,
+    /// We wanted to hear of the device.
+    Asked,
+}
+
 /// The devices that somebody asks for.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
@@ -131,7 +140,7 @@ impl Hotplug {
         if let Some(seqnum) = event.seqnum() {
             self.loss.handle(now, loss::Input::Seen { seqnum });
         }
-        let own = event.synth_uuid().is_some_and(|uuid| uuid == self.uuid.as_bytes());
+        let own = self.origin(&event) == Origin::Asked;
         self.counters.own += u64::from(own);
         // Before anybody can listen, our own coldplug is nobody's news.
         if self.voice.introduced || !own {
@@ -141,9 +150,9 @@ impl Hotplug {
     }
 
     /// What a datagram means is done, as far as it is not for us to say. `told` is what users of libudev hear of it; where
-    /// nobody handles devices, it is empty.
-    pub(super) fn handled(&mut self, now: Instant, bytes: &[u8], told: &[u8]) {
-        let Ok(event) = Uevent::parse(bytes) else { return };
+    /// nobody handles devices, it is empty. Answers whose the event was.
+    pub(super) fn handled(&mut self, now: Instant, bytes: &[u8], told: &[u8]) -> Origin {
+        let Ok(event) = Uevent::parse(bytes) else { return Origin::Kernel };
         let (devpath, class) = (event.devpath(), event.subsystem());
         let unsaid = self.unsaid.iter().position(|unsaid| unsaid == devpath);
         let unsaid = unsaid.map(|at| self.unsaid.swap_remove(at));
@@ -167,6 +176,13 @@ impl Hotplug {
             self.full(devpath, class);
         }
         self.settle();
+        self.origin(&event)
+    }
+
+    /// A message that was read from /sys has no number.
+    fn origin(&self, event: &Uevent<'_>) -> Origin {
+        let asked = event.synth_uuid().is_some_and(|uuid| uuid == self.uuid.as_bytes());
+        if asked || event.seqnum().is_none() { Origin::Asked } else { Origin::Kernel }
     }
 
     /// Says what has happened to a device, with all that is known of it.

@@ -72,7 +72,7 @@ use book::{Book, Source};
 use control::{Control, Visitor, Wish};
 use handle::Ground;
 use handling::Handling;
-use hotplug::{Filter, Hotplug, Limits};
+use hotplug::{Filter, Hotplug, Limits, Origin};
 use known::Known;
 use probe::Probes;
 use refused::Refused;
@@ -140,6 +140,8 @@ const PENDING: usize = 1 << 20;
 const STALL: usize = PENDING / 4;
 /// Events handled in a turn before the bus is written to.
 const BATCH: u32 = 128;
+/// Events handled by the rules in a turn, before the bus is written to.
+const AT_ONCE: u32 = 8;
 /// Of `udevadm` at the same time; others wait.
 const VISITORS: usize = 8;
 #[derive(Clone, Copy, Debug)]
@@ -311,7 +313,7 @@ impl Daemon {
                 // What has happened is in the queue when this ends, and `udevadm settle` sees that there is one.
                 Some(Wish::Ping) => {
                     self.receive_some(u32::MAX);
-                    self.go_on(reactor.now());
+                    self.go_on_in(reactor);
                 }
                 Some(Wish::Other) => {}
                 None => return reactor.read_blocked(key),
@@ -340,35 +342,71 @@ impl Daemon {
         }
     }
 
-    /// Has handled what can be handled, and asks for what is to be asked for.
-    fn go_on(&mut self, now: Instant) {
-        let Some(handling) = &mut self.handling else { return };
+    /// As [`Daemon::go_on`]; what is left is for the next turn, and what was said meanwhile is on its way before.
+    fn go_on_in(&mut self, reactor: &mut Reactor<Token>) {
+        if self.go_on(reactor.now()) {
+            reactor.come_back();
+        }
+    }
+
+    /// Has some of what can be handled handled, and asks for some of what is to be asked for. Whether more can be done at once.
+    fn go_on(&mut self, now: Instant) -> bool {
+        let Some(handling) = &mut self.handling else { return false };
         handling.ask(self.hotplug.asks.drain(..));
-        while let Some(devpath) = handling.next_ask() {
-            let Hotplug { sysfs, uuid, .. } = &self.hotplug;
-            if self.coldplug == Coldplug::Trigger && sysfs.trigger(&devpath, uuid).is_ok() {
-                self.asked = true;
-            } else if let Some(message) = sysfs.message(&devpath) {
-                let _ = handling.push(&message);
+        // Until they have been heard, those that were asked for are not in the queue.
+        while !self.asked
+            && let Some(handling) = &mut self.handling
+            && let Some(devpaths) = handling.next_asks()
+        {
+            self.ask(&devpaths);
+        }
+        let Some(handling) = &mut self.handling else { return false };
+        let mut more = true;
+        for _ in 0..AT_ONCE {
+            handling.start();
+            let Some((message, told)) = handling.next_done() else {
+                more = false;
+                break;
+            };
+            // News need not wait for more of what we have asked for ourselves.
+            if self.hotplug.handled(now, &message, &told) == Origin::Kernel && handling.is_asking() {
+                break;
             }
         }
-        loop {
-            handling.start();
-            let Some((message, told)) = handling.next_done() else { break };
-            self.hotplug.handled(now, &message, &told);
-        }
         if self.asked || !handling.is_settled() {
-            return;
+            return more || (!self.asked && handling.may_ask());
         }
         match self.coldplugging.take() {
             None => self.hotplug.settled(),
             Some(start) => {
-                // Not every device says something when it is asked to.
-                self.hotplug.scan(now);
                 let count = self.hotplug.table.len();
                 let ms = monotonic().since(start).as_millis();
                 log::line(Level::Info, NAME, format_args!("{count} devices handled by the rules in {ms} ms"));
                 crate::notify::ready();
+            }
+        }
+        !self.hotplug.asks.is_empty()
+    }
+
+    /// Has the kernel say `add` of a few devices. Those that say nothing, or may not be asked, are read from /sys.
+    fn ask(&mut self, devpaths: &[Vec<u8>]) {
+        let Hotplug { sysfs, uuid, .. } = &self.hotplug;
+        if self.coldplug == Coldplug::Trigger {
+            for devpath in devpaths {
+                self.asked |= sysfs.trigger(devpath, uuid).is_ok();
+            }
+        }
+        if self.asked {
+            self.receive_some(BATCH);
+        }
+        let Some(handling) = &mut self.handling else { return };
+        for devpath in devpaths {
+            // Behind a flood, the kernel's word may be still to come.
+            if !self.asked
+                && !handling.expects(devpath)
+                && let Some(message) = self.hotplug.sysfs.message(devpath)
+            {
+                let _ = handling.push(&message);
             }
         }
     }
@@ -418,7 +456,7 @@ impl Daemon {
                     }
                     match &mut self.handling {
                         None if self.udevd.as_ref().is_some_and(Udevd::decides) => {}
-                        None => self.hotplug.handled(now, bytes, &[]),
+                        None => drop(self.hotplug.handled(now, bytes, &[])),
                         Some(handling) => {
                             if handling.push(bytes).is_err() {
                                 self.hotplug.loss.handle(now, lunix_core::device::loss::Input::Overrun);
@@ -560,7 +598,8 @@ impl App for Daemon {
         while let Some(event) = self.hotplug.voice.bus.next() {
             self.bus_event(reactor, &event);
         }
-        self.go_on(now);
+        self.go_on_in(reactor);
+        self.hotplug.announce_some();
         loop {
             self.hotplug.look(now);
             for (probe, devnode) in std::mem::take(&mut self.hotplug.questions) {
@@ -574,15 +613,11 @@ impl App for Daemon {
                 None => break,
             }
         }
-        // What is written at once makes room for more.
-        while self.hotplug.go_on_announcing() {
-            let before = self.hotplug.voice.bus.pending();
-            self.hotplug.voice.bus.flush(reactor);
-            if self.hotplug.voice.bus.pending() >= before {
-                break;
-            }
-        }
         self.hotplug.voice.bus.flush(reactor);
+        // What happens meanwhile goes before the rest.
+        if self.hotplug.may_announce() {
+            reactor.come_back();
+        }
         let bus = &self.hotplug.voice.bus;
         if self.stalled
             && self.handling.as_ref().is_none_or(Handling::has_room)
