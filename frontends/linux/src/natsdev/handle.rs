@@ -167,8 +167,8 @@ impl Ground {
         message: &[u8],
         time: Time,
     ) -> Result<Handled, NoTime> {
-        let wrong = |what: &str, error| complain(device, what, &error);
-        conf.handle(&self.root, self.kernel_makes_nodes, device, time, wrong)?;
+        let mut wrong = |what: &str, error| complain(device, what, &error);
+        conf.handle(&self.root, self.kernel_makes_nodes, device, time, &mut wrong)?;
         let told = monitor::plain(event);
         self.tell(device, &told, message);
         Ok(Handled { watch: None, told })

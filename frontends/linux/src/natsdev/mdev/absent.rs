@@ -27,7 +27,7 @@ impl Conf {
         _: bool,
         _: &Device,
         _: Time,
-        _: impl FnMut(&str, io::Error),
+        _: &mut dyn FnMut(&str, io::Error),
     ) -> Result<(), NoTime> {
         match *self {}
     }

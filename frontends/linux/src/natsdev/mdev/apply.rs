@@ -44,7 +44,7 @@ impl Conf {
         kernel_makes_nodes: bool,
         device: &Device,
         time: Time,
-        wrong: impl FnMut(&str, io::Error),
+        wrong: &mut dyn FnMut(&str, io::Error),
     ) -> Result<(), NoTime> {
         let machine = Machine { root, kernel_makes_nodes, environment: ENVIRONMENT };
         self.apply(&machine, device, time, wrong)
@@ -56,7 +56,7 @@ impl Conf {
         machine: &Machine<'_>,
         device: &Device,
         time: Time,
-        mut wrong: impl FnMut(&str, io::Error),
+        wrong: &mut dyn FnMut(&str, io::Error),
     ) -> Result<(), NoTime> {
         let mut refused = Vec::new();
         let steps = steps(self, device, |line, name| refused.push((line, name.to_vec())));
@@ -68,16 +68,15 @@ impl Conf {
             wrong(&self.place(line), io::Error::other(error));
         }
         for step in steps {
-            machine.take(&step, device, |what, error| {
-                wrong(&format!("{}: {what}", self.place(step.line)), error)
-            });
+            let place = self.place(step.line);
+            machine.take(&step, device, &mut |what, error| wrong(&format!("{place}: {what}"), error));
         }
         Ok(())
     }
 }
 
 impl Machine<'_> {
-    pub(super) fn take(&self, step: &Step<'_>, device: &Device, mut wrong: impl FnMut(&str, io::Error)) {
+    pub(super) fn take(&self, step: &Step<'_>, device: &Device, wrong: &mut dyn FnMut(&str, io::Error)) {
         let goes = device.action == b"remove";
         if !goes && let Err(error) = self.make(step) {
             wrong(&format!("/dev/{}", step.name.escape_ascii()), error);
@@ -129,13 +128,14 @@ impl Machine<'_> {
 
     fn run(&self, command: &[u8], name: &[u8], device: &Device) -> io::Result<()> {
         let Device { action, devpath, subsystem, properties } = device;
-        let head = [(&b"ACTION"[..], &**action), (b"DEVPATH", devpath), (b"SUBSYSTEM", subsystem)];
-        let head = head.into_iter().filter(|(_, value)| !value.is_empty());
-        let properties = properties.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+        let mut all = self.environment.to_vec();
+        let head: [(&[u8], &[u8]); 3] =
+            [(b"ACTION", action), (b"DEVPATH", devpath), (b"SUBSYSTEM", subsystem)];
+        all.extend(head.iter().filter(|(_, value)| !value.is_empty()));
+        all.extend(properties.iter().map(|(key, value)| (key.as_slice(), value.as_slice())));
+        all.push((b"MDEV", name));
         // Of variables that are there twice, the later one counts.
-        let all =
-            self.environment.iter().copied().chain(head).chain(properties).chain([(&b"MDEV"[..], name)]);
-        programs::shell(command, &self.root.path("/dev"), all, COMMAND)
+        programs::shell(command, &self.root.path("/dev"), all.into_iter(), COMMAND)
     }
 
     /// The number of the device that the root is on, as it is written.

@@ -172,7 +172,7 @@ fn known(root: &Root, mut device: Device) -> Device {
 }
 
 /// All devices with nodes, as if the kernel had just said that they are there.
-fn scan(machine: &Machine<'_>, handle: &mut impl FnMut(&Device)) {
+fn scan(machine: &Machine<'_>, handle: &mut dyn FnMut(&Device)) {
     let is_root = |number: Number| machine.root_device() == Some((number.major, number.minor));
     for kind in ["block", "char"] {
         let folder = PathBuf::from("/dev").join(kind);

@@ -93,11 +93,13 @@ impl Reading<'_> {
     fn line(&mut self) -> Option<Line> {
         let whole = Field { at: 0, text: self.line.text.trim_ascii_end() };
         if self.line.too_long {
-            return self.wrong(whole, format!("a line may have {LONGEST} bytes"));
+            self.wrong(whole, format!("a line may have {LONGEST} bytes"));
+            return None;
         }
         if self.line.unfinished {
             let end = whole.after(whole.text.len());
-            return self.wrong(end, "expected another line after '\\', found the end".to_owned());
+            self.wrong(end, "expected another line after '\\', found the end".to_owned());
+            return None;
         }
         let (subject, rest) = whole.word();
         let (owner, rest) = rest.word();
@@ -119,19 +121,24 @@ impl Reading<'_> {
         Some(Line { number, goes_on, given, subject: subject?, owner, group, mode, name, command })
     }
 
-    fn wrong<T>(&mut self, field: Field<'_>, message: String) -> Option<T> {
+    fn wrong(&mut self, field: Field<'_>, message: String) {
         self.notes.add(&self.line.place(field.at), message);
         self.right = false;
+    }
+
+    /// A mistake in the place of what was expected.
+    fn expected<T>(&mut self, what: &str, field: Field<'_>) -> Option<T> {
+        self.unexpected(what, field);
         None
     }
 
-    fn expected<T>(&mut self, what: &str, field: Field<'_>) -> Option<T> {
+    fn unexpected(&mut self, what: &str, field: Field<'_>) {
         let found = field.text.get(..field.text.len().min(40)).unwrap_or_default();
         let found = match found {
             [] => "the end of the line".to_owned(),
             found => format!("'{}'", found.escape_ascii()),
         };
-        self.wrong(field, format!("expected {what}, found {found}"))
+        self.wrong(field, format!("expected {what}, found {found}"));
     }
 
     /// `VARIABLE=REGEX;` as often as it is there, and what follows.
@@ -212,13 +219,13 @@ impl Reading<'_> {
         let text = field.after(1);
         if field.text.starts_with(b"!") {
             if !text.text.is_empty() {
-                self.expected::<()>("a space after '!'", text);
+                self.unexpected("a space after '!'", text);
             }
             return Name::None;
         }
         let path = text.text.strip_suffix(b"/").unwrap_or(text.text);
         if !is_below_dev(path) {
-            self.expected::<()>("a path below /dev, such as disk/%1 or input/", text);
+            self.unexpected("a path below /dev, such as disk/%1 or input/", text);
         }
         if field.text.starts_with(b"=") {
             Name::Other(text.text.to_vec())

@@ -55,7 +55,7 @@ impl Conf {
             let kernel_makes_nodes = root.kernel_makes_nodes();
             let machine = Machine { root, kernel_makes_nodes, environment: apply::ENVIRONMENT };
             for step in &steps {
-                machine.take(step, &device, |what, error| {
+                machine.take(step, &device, &mut |what, error| {
                     log::line(Level::Error, NAME, format_args!("{what}: {error}"));
                     code = ExitCode::FAILURE;
                 });
