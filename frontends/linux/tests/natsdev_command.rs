@@ -148,6 +148,7 @@ fn usage_errors_name_the_flag() {
         (&["--max-usb", "0"], "natsdev: --max-usb: expected a number from 1 to 4096, found '0'"),
         (&["--coldplug", "maybe"], "natsdev: --coldplug: "),
         (&["--nats", "http://x"], "natsdev: --nats: "),
+        (&["--mdev-conf", "x", "--rules", "y"], "natsdev: --mdev-conf: expected without --rules"),
         (&["--config", "/nowhere", "--check-config"], "natsdev: /nowhere: No such file"),
     ] {
         let output = natsdev(args);

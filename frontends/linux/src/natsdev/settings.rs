@@ -227,6 +227,9 @@ impl Settings {
         if let Some(file) = matches.path("config") {
             check_config(file).map_err(|error| matches.error(error))?;
         }
+        if matches.has("mdev-conf") && matches.has("rules") {
+            return Err(matches.error("--mdev-conf: expected without --rules: it is one or the other"));
+        }
         let number = |key, max: usize, default: usize| {
             let expected = format!("a number from 1 to {max}");
             let value: Option<usize> = matches.parsed(key, &expected)?;

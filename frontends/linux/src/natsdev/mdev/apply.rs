@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use lunix_core::time::Duration;
 
@@ -153,7 +154,8 @@ impl Machine<'_> {
         Some(target.strip_prefix(dev).ok()?.as_os_str().as_bytes().to_vec())
     }
 
-    fn path(&self, name: &[u8]) -> std::path::PathBuf {
+    /// Where a name in /dev is.
+    pub(super) fn path(&self, name: &[u8]) -> PathBuf {
         self.root.path("/dev").join(OsStr::from_bytes(name))
     }
 }

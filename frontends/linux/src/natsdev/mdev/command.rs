@@ -190,6 +190,8 @@ fn scan(machine: &Machine<'_>, handle: &mut dyn FnMut(&Device)) {
             if kind == "block"
                 && Number::of(&device).is_some_and(is_root)
                 && let Some(node) = device.node()
+                // A line may have given it another name.
+                && fs::exists(machine.path(node)).is_ok_and(|exists| exists)
             {
                 let _ = Links::new(machine.root).point(b"root", node);
             }
