@@ -22,6 +22,8 @@ pub struct Command {
     pub of: Option<&'static str>,
     /// How flags are written.
     pub style: Style,
+    /// Commands with tables of their own: the first argument names one of them, and what follows is its.
+    pub commands: &'static [&'static Command],
     /// Paragraphs of the manual page and of `--help`, below the flags.
     pub details: &'static [&'static str],
     /// What to type, and what it does.
@@ -35,6 +37,9 @@ pub enum Style {
     Gnu,
     /// One dash or two, `-name value` or `-name=value`, as nats-server has them.
     Go,
+    /// As [`Style::Gnu`], for programs whose callers know getopt_long(3): a long name may be cut short where it stays
+    /// clear, a value in brackets belongs to its flag only behind `=` or in the same word, and a mistake ends with 1.
+    Getopt,
 }
 
 /// An argument without a dash.
@@ -57,7 +62,7 @@ pub struct Argument {
 pub struct Flag {
     /// All its names without dashes; the first one is the one that `Matches` knows. One letter = short.
     pub names: &'static [&'static str],
-    /// The name of its value, as it stands in the help; `None` for a switch.
+    /// The name of its value, as it stands in the help; in brackets, `[SECONDS]`, if it may be left out. `None` for a switch.
     pub value: Option<&'static str>,
     /// One line.
     pub help: &'static str,
@@ -153,6 +158,11 @@ impl Command {
 }
 
 impl Flag {
+    /// Its value may be left out.
+    pub fn is_optional(&self) -> bool {
+        self.value.is_some_and(|value| value.starts_with('['))
+    }
+
     /// The name that `Matches` knows.
     pub fn key(&self) -> &'static str {
         self.names.first().copied().unwrap_or_default()

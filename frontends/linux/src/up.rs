@@ -32,6 +32,7 @@ pub static COMMAND: Command = Command {
         "No root is needed: what cannot be done without it, or not on this machine, is said in a line.",
         "Ctrl-C stops everything in order; a second one kills. Nothing stays behind.",
     ],
+    commands: &[],
     examples: &[
         ("lunix up", "natsd, the daemons, and live events"),
         ("lunix up --service natstoast --no-watch", "a server and toasts"),

@@ -23,6 +23,9 @@ fn render(command: &Command, width: usize, colour: bool) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{bold}{called}{off} - {}\n", command.about);
     let _ = write!(out, "{head}Usage:{off} {bold}{called}{off} [FLAGS]");
+    if !command.commands.is_empty() {
+        out.push_str(" COMMAND …");
+    }
     for argument in command.arguments {
         let dots = if argument.many { "…" } else { "" };
         let (open, close) = if argument.required { ("", "") } else { ("[", "]") };
@@ -38,6 +41,12 @@ fn render(command: &Command, width: usize, colour: bool) -> String {
     let _ = writeln!(out, "\n{head}Flags:{off}");
     for flag in command.flags() {
         entry(&mut out, &spelled(flag, command.style), flag.help, width, bold, off);
+    }
+    if !command.commands.is_empty() {
+        let _ = writeln!(out, "\n{head}Commands:{off}");
+        for command in command.commands {
+            entry(&mut out, command.name, command.about, width, bold, off);
+        }
     }
     for paragraph in command.details {
         out.push('\n');
@@ -70,7 +79,11 @@ fn spelled(flag: &Flag, style: Style) -> String {
         .collect();
     let indent =
         if names.first().is_some_and(|name| name.len() == 1) || style == Style::Go { "" } else { "    " };
-    let value = flag.value.map(|value| format!(" {value}")).unwrap_or_default();
+    let value = flag.value.map(|value| match value.strip_prefix('[') {
+        Some(optional) => format!("[={optional}"),
+        None => format!(" {value}"),
+    });
+    let value = value.unwrap_or_default();
     format!("{indent}{}{value}", spelled.join(", "))
 }
 
@@ -127,6 +140,7 @@ mod tests {
             of: Some("lunix"),
             style: Style::Gnu,
             details: &["One two three four five six seven eight nine ten eleven."],
+            commands: &[],
             examples: &[("sub 'toast.>'", "all about toasts")],
         };
         let text = render(&command, 52, false);

@@ -20,13 +20,17 @@ pub struct Matches {
     arguments: Vec<OsString>,
 }
 
-/// What is wrong with a command line, in one line that names the program and the flag. Exit code 2.
+/// What is wrong with a command line, in one line that names the program and the flag. Exit code 2, or what the
+/// program's style has.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UsageError(String);
+pub struct UsageError {
+    line: String,
+    code: u8,
+}
 
 impl fmt::Display for UsageError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.line)
     }
 }
 
@@ -36,7 +40,7 @@ impl UsageError {
     /// Prints itself on stderr; the exit code that belongs to it.
     pub fn report(&self) -> ExitCode {
         eprintln!("{self}");
-        ExitCode::from(2)
+        ExitCode::from(self.code)
     }
 }
 
@@ -49,11 +53,11 @@ impl Command {
     pub fn parse(&'static self, args: impl IntoIterator<Item = OsString>) -> Result<Matches, ExitCode> {
         let matches = self.try_parse(args).map_err(|error| error.report())?;
         if matches.has("help") {
-            self.print_help();
+            matches.command.print_help();
             return Err(ExitCode::SUCCESS);
         }
         if matches.has("version") {
-            println!("{} (lunix) {}", self.called(), env!("CARGO_PKG_VERSION"));
+            println!("{} (lunix) {}", matches.command.called(), env!("CARGO_PKG_VERSION"));
             return Err(ExitCode::SUCCESS);
         }
         matches.require_arguments().map_err(|error| error.report())?;
@@ -72,7 +76,11 @@ impl Command {
         while let Some(arg) = args.next() {
             let bytes = arg.as_bytes();
             if only_arguments || bytes == b"-" || !bytes.starts_with(b"-") {
-                matches.push_argument(arg)?;
+                if matches.command.commands.is_empty() {
+                    matches.push_argument(arg)?;
+                } else {
+                    matches.enter(&arg)?;
+                }
             } else if bytes == b"--" {
                 only_arguments = true;
             } else {
@@ -84,6 +92,16 @@ impl Command {
 }
 
 impl Matches {
+    /// The table that the arguments belong to: the program's, or that of the command that was named.
+    pub fn command(&self) -> &'static Command {
+        self.command
+    }
+
+    /// All flags with their values, in order.
+    pub fn flags(&self) -> impl Iterator<Item = (&'static str, Option<&OsStr>)> {
+        self.flags.iter().map(|(key, value)| (*key, value.as_deref()))
+    }
+
     /// The flag was given.
     pub fn has(&self, key: &str) -> bool {
         self.flags.iter().any(|(name, _)| *name == key)
@@ -184,7 +202,10 @@ impl Matches {
 
     /// An error that names the program.
     pub fn error(&self, message: impl fmt::Display) -> UsageError {
-        UsageError(format!("{}: {message}", self.command.called()))
+        UsageError {
+            line: format!("{}: {message}", self.command.called()),
+            code: if self.command.style == Style::Getopt { 1 } else { 2 },
+        }
     }
 
     fn raw(&self, key: &str) -> Option<&OsStr> {
@@ -204,6 +225,18 @@ impl Matches {
         }
     }
 
+    /// From here on, all belongs to the command `name`.
+    fn enter(&mut self, name: &OsStr) -> Result<(), UsageError> {
+        self.command =
+            self.command.commands.iter().find(|command| command.name == name).ok_or_else(|| {
+                self.error(format_args!(
+                    "unknown command '{}' (see --help)",
+                    Escaped(&name.to_string_lossy())
+                ))
+            })?;
+        Ok(())
+    }
+
     fn push_argument(&mut self, arg: OsString) -> Result<(), UsageError> {
         let table = self.command.arguments;
         let fits = self.arguments.len() < table.len() || table.last().is_some_and(|last| last.many);
@@ -220,17 +253,18 @@ impl Matches {
     fn push_flag(&mut self, arg: &[u8], rest: &mut impl Iterator<Item = OsString>) -> Result<(), UsageError> {
         let long = arg.starts_with(b"--");
         let body = arg.get(if long { 2 } else { 1 }..).unwrap_or_default();
-        if !long && self.command.style == Style::Gnu {
+        let go = self.command.style == Style::Go;
+        if !long && !go {
             return self.push_short(body, rest);
         }
         let (name, value) = match body.iter().position(|&byte| byte == b'=') {
             Some(at) => (body.get(..at).unwrap_or_default(), body.get(at + 1..)),
             None => (body, None),
         };
-        let flag = self.find(name, long && self.command.style == Style::Gnu)?;
+        let flag = self.find(name, long && !go)?;
         let value = match (flag.value, value) {
             (None, None) => None,
-            (None, Some(value)) if self.command.style == Style::Go => {
+            (None, Some(value)) if go => {
                 self.turn(flag, value)?;
                 return Ok(());
             }
@@ -238,6 +272,7 @@ impl Matches {
                 return Err(self.error(format_args!("--{}: takes no value", flag.key())));
             }
             (Some(_), Some(value)) => Some(OsString::from_vec(value.to_vec())),
+            (Some(_), None) if flag.is_optional() => None,
             (Some(expected), None) => Some(self.following(flag, expected, rest)?),
         };
         self.push(flag, value)
@@ -269,7 +304,9 @@ impl Matches {
                 body = tail;
                 continue;
             };
-            let value = if tail.is_empty() {
+            let value = if tail.is_empty() && flag.is_optional() {
+                return self.push(flag, None);
+            } else if tail.is_empty() {
                 self.following(flag, expected, rest)?
             } else {
                 OsString::from_vec(tail.strip_prefix(b"=").unwrap_or(tail).to_vec())
@@ -303,6 +340,15 @@ impl Matches {
         let fits = |known: &str| known.as_bytes() == name && !(only_long && known.len() == 1);
         if let Some(flag) = self.command.flags().find(|flag| flag.names.iter().any(|known| fits(known))) {
             return Ok(flag);
+        }
+        if only_long && self.command.style == Style::Getopt {
+            let begins = |flag: &&Flag| {
+                flag.names.iter().any(|known| known.len() > 1 && known.as_bytes().starts_with(name))
+            };
+            let mut found = self.command.flags().filter(begins);
+            if let (Some(flag), None) = (found.next(), found.next()) {
+                return Ok(flag);
+            }
         }
         let name = String::from_utf8_lossy(name);
         let dashes = if name.chars().count() > 1 { "--" } else { "-" };
@@ -379,6 +425,7 @@ mod tests {
         of: Some("lunix"),
         style: Style::Gnu,
         details: &[],
+        commands: &[],
         examples: &[],
     };
 
@@ -397,6 +444,7 @@ mod tests {
         of: Some("lunix"),
         style: Style::Gnu,
         details: &[],
+        commands: &[],
         examples: &[],
     };
 
@@ -456,6 +504,40 @@ mod tests {
         assert_eq!(
             matches.require_arguments().unwrap_err().to_string(),
             "lunix sub: SUBJECT is missing: what to listen to (see --help)"
+        );
+    }
+
+    #[test]
+    fn flags_as_getopt_has_them() {
+        static WAIT: Command = Command {
+            name: "wait",
+            flags: &[&[
+                Flag { names: &["exit"], value: None, help: "", hint: Hint::None },
+                Flag { names: &["every", "all"], value: None, help: "", hint: Hint::None },
+                Flag { names: &["timeout", "t"], value: Some("[SECONDS]"), help: "", hint: Hint::None },
+            ]],
+            of: Some("tool"),
+            style: Style::Getopt,
+            ..SUB_LIKE
+        };
+        static TOOL: Command =
+            Command { name: "tool", of: None, style: Style::Getopt, commands: &[&WAIT], ..SUB_LIKE };
+        for (args, value) in [
+            (&["wait", "--time=5"][..], Some("5")),
+            (&["-V", "wait", "-t5"], Some("5")),
+            (&["wait", "--timeout", "--exi"], None),
+            (&["wait", "-t", "--al"], None),
+        ] {
+            let matches = parse(&TOOL, args).unwrap();
+            assert_eq!((matches.command().name, matches.has("timeout")), ("wait", true), "{args:?}");
+            assert_eq!(matches.text("timeout"), Ok(value), "{args:?}");
+        }
+        let error = TOOL.try_parse(["wait", "--e"].map(OsString::from)).unwrap_err();
+        assert_eq!((error.line.as_str(), error.code), ("tool wait: unknown flag '-e' (see --help)", 1));
+        assert_eq!(parse(&TOOL, &["wiat"]).unwrap_err(), "tool: unknown command 'wiat' (see --help)");
+        assert_eq!(
+            parse(&TOOL, &["wait", "x"]).unwrap_err(),
+            "tool wait: unexpected argument 'x' (see --help)"
         );
     }
 

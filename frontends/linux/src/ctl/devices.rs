@@ -60,6 +60,7 @@ pub const COMMAND: Command = Command {
          width, and devices that are no hardware (/devices/virtual) are folded into a line a class; on a pipe all is whole.",
         "It asks natsdev, and fails, with one line that says so, if that does not answer.",
     ],
+    commands: &[],
     examples: &[
         ("lunix devices", "the tree"),
         ("lunix devices usb", "what is plugged in, and its volumes"),

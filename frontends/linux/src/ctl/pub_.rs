@@ -48,6 +48,7 @@ pub const COMMAND: Command = Command {
     of: Some("lunix"),
     style: Style::Gnu,
     details: &["Returns when the server has confirmed the messages, and fails if it did not."],
+    commands: &[],
     examples: &[
         ("lunix pub toast.in 'dinner is ready'", "make a toast"),
         ("date | lunix pub clock -", "publish what a program prints"),

@@ -52,6 +52,7 @@ pub const COMMAND: Command = Command {
     of: Some("lunix"),
     style: Style::Gnu,
     details: &["Fails, with one line that says so, if nobody answers."],
+    commands: &[],
     examples: &[
         ("lunix req hardware.list", "what is plugged in"),
         ("lunix req --replies 0 '$SRV.PING'", "which daemons are there"),

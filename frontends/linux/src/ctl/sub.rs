@@ -67,6 +67,7 @@ pub const COMMAND: Command = Command {
          `lunix watch` shows the events of lunix in a friendlier way.",
         "Goes on when the server restarts. Ends on Ctrl-C, and when nobody reads its output any more.",
     ],
+    commands: &[],
     examples: &[
         ("lunix sub 'hardware.>'", "everything about hardware"),
         ("lunix sub --raw --count 1 hardware.usb.add", "wait for one stick, print its JSON"),

@@ -109,6 +109,7 @@ pub const COMMAND: Command = Command {
     of: Some("lunix"),
     style: Style::Gnu,
     details: &["Fails, with one line that says so, if no toast service is there or it refuses the toast."],
+    commands: &[],
     examples: &[
         ("lunix toast 'dinner is ready'", "a toast"),
         (

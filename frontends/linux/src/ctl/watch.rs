@@ -81,6 +81,7 @@ pub const COMMAND: Command = Command {
          rest dimmed. On a terminal lines are cut to its width, what nests is folded, and of a burst of one kind only the first \
          few are shown; on a pipe all is whole.",
     ],
+    commands: &[],
     examples: &[
         ("lunix watch", "everything"),
         ("lunix watch 'hardware.>' 'toast.>'", "devices and toasts"),

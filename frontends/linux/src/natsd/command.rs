@@ -129,6 +129,7 @@ pub static COMMAND: Command = Command {
          comes in, clients are told, and closed one after the other.",
         "Clients on this machine are not pinged unless ping_interval is set: the kernel reports their death.",
     ],
+    commands: &[],
     examples: &[
         ("natsd", "on 127.0.0.1:4222 and the UNIX socket"),
         ("natsd -p -1 --ports_file_dir /tmp", "on any port; the file says which"),

@@ -173,6 +173,7 @@ pub static COMMAND: Command = Command {
          natsdev.stats. After a reconnect all that is present is said again, with \"again\": true.",
         "Root is needed for coldplug by the kernel and to read volumes, for nothing else.",
     ],
+    commands: &[],
     examples: &[
         ("natsdev", "on the server of this machine"),
         ("natsdev --nats nats://10.0.0.7:4222", "on another one"),

@@ -75,6 +75,7 @@ pub static COMMAND: Command = Command {
          and answers service.list and service.NAME.status, start, stop, restart and usage.",
         "SIGTERM or Ctrl-C stops all services in the reverse order of their needs; Ctrl-C then kills them.",
     ],
+    commands: &[],
     examples: &[
         ("natsinit --session", "the daemons of lunix"),
         (

@@ -57,6 +57,7 @@ pub static COMMAND: Command = Command {
          volume.unmount {devnode or target}. `lunix schema --markdown` describes all of them.",
         "What is mounted when it ends stays mounted; when it starts again, it takes that over.",
     ],
+    commands: &[],
     examples: &[
         ("natsmount --all", "mount every stick below /media"),
         ("natsmount --config natsmount.conf --check-config", "look for mistakes in rules"),

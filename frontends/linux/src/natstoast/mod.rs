@@ -50,6 +50,7 @@ pub static COMMAND: Command = Command {
         "On a terminal toasts are boxes, coloured by urgency; NO_COLOR and TERM=dumb are honoured. On a pipe \
          there is one line an event.",
     ],
+    commands: &[],
     examples: &[
         ("natstoast", "show toasts here"),
         ("natstoast --presenter none", "keep and announce toasts for presenters elsewhere"),

@@ -30,6 +30,7 @@ pub static COMMAND: Command = Command {
     of: Some("lunix"),
     style: Style::Gnu,
     details: &["It needs no server: it tells what the programs of this build speak."],
+    commands: &[],
     examples: &[
         ("lunix schema > lunix.asyncapi.json", "for generators and editors"),
         ("lunix schema --markdown | less", "for reading"),
