@@ -68,7 +68,7 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     command.args(["build", "--package", "lunix", "--profile", "size", "--target", STATIC_TARGET]);
     // TLS is left out: it would double the program, and its C code needs a compiler for musl.
     let features = match programs {
-        Programs::All => "natsd,jwt,leaf,monitoring,natsdev,natsinit,natsmount,natstoast,commands",
+        Programs::All => "natsd,jwt,leaf,monitoring,natsdev,udevadm,natsinit,natsmount,natstoast,commands",
         Programs::Daemons => "natsd,jwt,leaf,monitoring,natsdev,natstoast",
         Programs::DaemonsBare => "natsd,natsdev,natstoast",
         Programs::Natsd => "natsd,jwt,leaf,monitoring",

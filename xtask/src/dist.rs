@@ -34,10 +34,10 @@ pub fn run() -> Result<()> {
     let program = compile::size()?;
     let installed = folder.join("bin/lunix");
     fs::copy(&program, &installed).with_context(|| format!("copy {}", program.display()))?;
-    for daemon in fs::read_to_string(folder.join("daemons"))?.lines() {
-        symlink("lunix", folder.join("bin").join(daemon))?;
+    for link in fs::read_to_string(folder.join("links"))?.lines() {
+        symlink("lunix", folder.join("bin").join(link))?;
     }
-    fs::remove_file(folder.join("daemons"))?;
+    fs::remove_file(folder.join("links"))?;
     println!("{}:", shell::shown(&folder));
     for part in ["bin", "man/man1", "completions/bash", "completions/zsh", "completions/fish"] {
         let mut names: Vec<String> = fs::read_dir(folder.join(part))?

@@ -1,4 +1,4 @@
-//! What the multi-call program can be: the daemons and the commands of `lunix`.
+//! What the multi-call program can be: the daemons, the commands of `lunix`, and tools of others that scripts call.
 
 use std::process::ExitCode;
 
@@ -15,8 +15,6 @@ pub struct Applet {
 
 /// The daemons: each also works under its own name, as a symlink to `lunix`.
 pub const DAEMONS: &[Applet] = &[
-    #[cfg(feature = "mdev")]
-    Applet { command: &crate::natsdev::mdev::command::COMMAND, run: crate::natsdev::mdev::command::run },
     #[cfg(feature = "natsd")]
     Applet { command: &crate::natsd::COMMAND, run: crate::natsd::run },
     #[cfg(feature = "natsdev")]
@@ -49,7 +47,15 @@ pub const COMMANDS: &[Applet] = &[
     Applet { command: &crate::schema::COMMAND, run: crate::schema::run },
 ];
 
+/// What scripts call by the name that others gave to it: each also works as a symlink to `lunix`.
+pub const TOOLS: &[Applet] = &[
+    #[cfg(feature = "mdev")]
+    Applet { command: &crate::natsdev::mdev::command::COMMAND, run: crate::natsdev::mdev::command::run },
+    #[cfg(feature = "udevadm")]
+    Applet { command: &crate::natsdev::udevadm::COMMAND, run: crate::natsdev::udevadm::run },
+];
+
 /// The applet called `name`.
 pub fn find(name: &str) -> Option<&'static Applet> {
-    DAEMONS.iter().chain(COMMANDS).find(|applet| applet.command.name == name)
+    DAEMONS.iter().chain(COMMANDS).chain(TOOLS).find(|applet| applet.command.name == name)
 }

@@ -21,6 +21,16 @@ pub enum Level {
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 
 impl Level {
+    /// The level of a priority of syslog(3).
+    pub fn from_priority(priority: u32) -> Self {
+        match priority {
+            0..=3 => Self::Error,
+            4 => Self::Warn,
+            5 | 6 => Self::Info,
+            _ => Self::Debug,
+        }
+    }
+
     /// The level named by `--log`.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -67,6 +77,10 @@ mod tests {
     fn levels_by_name_and_order() {
         assert_eq!(Level::from_name("warn"), Some(Level::Warn));
         assert_eq!(Level::from_name("loud"), None);
+        assert_eq!(
+            [3, 4, 6, 7].map(Level::from_priority),
+            [Level::Error, Level::Warn, Level::Info, Level::Debug]
+        );
         assert!(enabled(Level::Error) && enabled(Level::Info) && !enabled(Level::Debug));
     }
 }

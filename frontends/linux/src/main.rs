@@ -1,4 +1,4 @@
-//! The multi-call program: `lunix COMMAND …`, or one of the daemons by the name it is called by.
+//! The multi-call program: `lunix COMMAND …`, or one of the daemons or tools by the name it is called by.
 // What `Debug` writes is for tests: the size build leaves it out.
 #![cfg_attr(not(test), warn(clippy::use_debug))]
 
@@ -7,14 +7,14 @@ use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use lunix::applets::{self, Applet, COMMANDS, DAEMONS};
+use lunix::applets::{self, Applet, COMMANDS, DAEMONS, TOOLS};
 use lunix::escaped::Escaped;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
     let called = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("lunix");
-    if let Some(applet) = DAEMONS.iter().find(|applet| applet.command.name == called) {
+    if let Some(applet) = DAEMONS.iter().chain(TOOLS).find(|applet| applet.command.name == called) {
         return run(applet, args);
     }
     let Some(name) = args.next() else {
@@ -71,7 +71,10 @@ fn print_overview() {
         "{bold}lunix{off} - everything in user space, said over NATS\n\n\
          {head}Usage:{off} {bold}lunix{off} COMMAND [FLAGS] [ARGUMENTS]\n"
     );
-    for (title, applets) in [("Commands:", COMMANDS), ("Daemons:", DAEMONS)] {
+    for (title, applets) in [("Commands:", COMMANDS), ("Daemons:", DAEMONS), ("Tools:", TOOLS)] {
+        if applets.is_empty() {
+            continue;
+        }
         text += &format!("\n{head}{title}{off}\n");
         for applet in applets {
             text += &format!("  {bold}{:<12}{off}{}\n", applet.command.name, applet.command.about);

@@ -8,35 +8,35 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use lunix::applets::{Applet, COMMANDS, DAEMONS};
+use lunix::applets::{COMMANDS, DAEMONS, TOOLS};
 use lunix::cli::{self, Hint};
 
 const ABOUT: &str = "everything in user space, said over NATS";
 
-/// Writes `man/man1`, `completions/{bash,zsh,fish}` and the list of daemons.
+/// Writes `man/man1`, `completions/{bash,zsh,fish}` and the list of links to the program.
 pub(super) fn write(folder: &Path) -> Result<()> {
     let man = folder.join("man/man1");
     fs::create_dir_all(&man)?;
     page(&man, "lunix", &program(), None)?;
-    for applet in DAEMONS {
-        page(&man, applet.command.name, &command(applet), Some(applet.command))?;
-    }
     for applet in COMMANDS {
-        let name = format!("lunix-{}", applet.command.name);
-        let command =
-            command(applet).display_name(name.clone()).bin_name(format!("lunix {}", applet.command.name));
-        page(&man, &name, &command, Some(applet.command))?;
+        sub_page(&man, "lunix", applet.command)?;
+    }
+    for applet in DAEMONS.iter().chain(TOOLS) {
+        page(&man, applet.command.name, &command(applet.command), Some(applet.command))?;
+        for sub in applet.command.commands {
+            sub_page(&man, applet.command.name, sub)?;
+        }
     }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let folder = folder.join("completions").join(shell.to_string());
         fs::create_dir_all(&folder)?;
         clap_complete::generate_to(shell, &mut program(), "lunix", &folder)?;
-        for applet in DAEMONS {
-            clap_complete::generate_to(shell, &mut command(applet), applet.command.name, &folder)?;
+        for applet in DAEMONS.iter().chain(TOOLS) {
+            clap_complete::generate_to(shell, &mut command(applet.command), applet.command.name, &folder)?;
         }
     }
-    let daemons: String = DAEMONS.iter().map(|applet| format!("{}\n", applet.command.name)).collect();
-    fs::write(folder.join("daemons"), daemons)?;
+    let links = DAEMONS.iter().chain(TOOLS).map(|applet| format!("{}\n", applet.command.name));
+    fs::write(folder.join("links"), links.collect::<String>())?;
     Ok(())
 }
 
@@ -47,11 +47,10 @@ fn program() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
         .subcommand_required(true)
-        .subcommands(COMMANDS.iter().chain(DAEMONS).map(command))
+        .subcommands(COMMANDS.iter().chain(DAEMONS).chain(TOOLS).map(|applet| command(applet.command)))
 }
 
-fn command(applet: &Applet) -> Command {
-    let table = applet.command;
+fn command(table: &cli::Command) -> Command {
     let mut command = Command::new(table.name)
         .about(table.about)
         .version(env!("CARGO_PKG_VERSION"))
@@ -68,7 +67,7 @@ fn command(applet: &Applet) -> Command {
     for flag in table.flags() {
         command = command.arg(hinted(named(flag), flag.hint));
     }
-    command
+    command.subcommands(table.commands.iter().map(|sub| self::command(sub)))
 }
 
 /// A flag with all its names: the first long one and the first short one are shown, the others are aliases.
@@ -84,6 +83,9 @@ fn named(flag: &cli::Flag) -> Arg {
         };
     }
     match flag.value {
+        Some(value) if flag.is_optional() => {
+            arg.value_name(value.trim_matches(['[', ']'])).num_args(0..=1).require_equals(true)
+        }
         Some(value) => arg.value_name(value),
         None => arg.action(ArgAction::SetTrue),
     }
@@ -98,6 +100,13 @@ fn hinted(arg: Arg, hint: Hint) -> Arg {
     }
 }
 
+/// The page of a command of `program`.
+fn sub_page(folder: &Path, program: &str, table: &cli::Command) -> Result<()> {
+    let name = format!("{program}-{}", table.name);
+    let command = command(table).display_name(name.clone()).bin_name(format!("{program} {}", table.name));
+    page(folder, &name, &command, Some(table))
+}
+
 fn page(folder: &Path, name: &str, command: &Command, table: Option<&cli::Command>) -> Result<()> {
     let man = Man::new(command.clone()).title(name).section("1").source("lunix");
     let mut page = Vec::new();
@@ -105,6 +114,9 @@ fn page(folder: &Path, name: &str, command: &Command, table: Option<&cli::Comman
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_options_section(&mut page)?;
+    if table.is_some_and(|table| !table.commands.is_empty()) {
+        man.render_subcommands_section(&mut page)?;
+    }
     match table {
         Some(table) => page.extend_from_slice(rest(table).as_bytes()),
         None => page.extend_from_slice(overview().as_bytes()),
@@ -133,7 +145,9 @@ fn rest(table: &cli::Command) -> String {
 
 fn overview() -> String {
     let mut text = String::new();
-    for (title, applets, prefix) in [("COMMANDS", COMMANDS, "lunix\\-"), ("DAEMONS", DAEMONS, "")] {
+    for (title, applets, prefix) in
+        [("COMMANDS", COMMANDS, "lunix\\-"), ("DAEMONS", DAEMONS, ""), ("TOOLS", TOOLS, "")]
+    {
         text += &format!(".SH {title}\n");
         for applet in applets {
             let name = roff(applet.command.name);

@@ -58,6 +58,7 @@ pub use format::{FormatError, check_format};
 use ledger::{Span, Text};
 use outcome::Fact;
 pub use outcome::{Outcome, Run};
+pub use pattern::fits;
 pub use question::{Answer, Question};
 use question::{Halt, Knowledge, Need};
 pub use static_node::StaticNode;

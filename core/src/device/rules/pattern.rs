@@ -8,7 +8,7 @@ pub(in crate::device) fn is_glob(pattern: &[u8]) -> bool {
 /// Whether `pattern` matches all of `text`. Takes at most as many steps as both lengths multiplied.
 ///
 /// A bracket without an end is just a bracket; a backslash takes the next byte as it is.
-pub(in crate::device) fn fits(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
+pub fn fits(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     // What follows the last star, and the text that the star has not taken yet.
     let mut star: Option<(&[u8], &[u8])> = None;

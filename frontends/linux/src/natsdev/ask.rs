@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -70,25 +71,59 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
 }
 
 fn wait(root: &Root, deadline: Instant) -> io::Result<()> {
-    let folder = root.path("/run/udev");
-    let notify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    add_watch(&notify, &folder, WatchFlags::DELETE)?;
+    let notify = deletions(root)?;
     // Who answers knows by then of all that has happened.
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &SocketAddrUnix::new(folder.join("control"))?)?;
-    for wish in [Wish::Ping, Wish::End] {
-        send(&socket, &control::packet(wish), SendFlags::NOSIGNAL)?;
-    }
-    readable(PollFd::new(&socket, PollFlags::IN), deadline)?;
-    while fs::exists(folder.join("queue"))? {
-        readable(PollFd::new(&notify, PollFlags::IN), deadline)?;
+    Conversation::begin(root)?.end(&[Wish::Ping], deadline)?;
+    drained(root, &notify, deadline, || false)
+}
+
+/// Hears what is deleted in /run/udev.
+pub(super) fn deletions(root: &Root) -> io::Result<OwnedFd> {
+    let notify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    add_watch(&notify, root.path("/run/udev"), WatchFlags::DELETE)?;
+    Ok(notify)
+}
+
+/// Waits until nothing is to be handled, or `enough` says so when something is deleted.
+pub(super) fn drained(
+    root: &Root,
+    deletions: &OwnedFd,
+    deadline: Instant,
+    enough: impl Fn() -> bool,
+) -> io::Result<()> {
+    while !enough() && fs::exists(root.path("/run/udev/queue"))? {
+        readable(PollFd::new(deletions, PollFlags::IN), deadline)?;
         // What was deleted does not matter: the file is there or not.
-        while rustix::io::read(&notify, &mut [0; 4096]).is_ok() {}
+        while rustix::io::read(deletions, &mut [0; 4096]).is_ok() {}
     }
     Ok(())
 }
 
-fn readable(fd: PollFd<'_>, deadline: Instant) -> io::Result<()> {
+/// Speaks to who handles devices.
+#[derive(Debug)]
+pub(super) struct Conversation(OwnedFd);
+
+impl Conversation {
+    pub(super) fn begin(root: &Root) -> io::Result<Self> {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        connect(&socket, &SocketAddrUnix::new(root.path("/run/udev/control"))?)?;
+        Ok(Self(socket))
+    }
+
+    /// Says all wishes, and waits until they are done.
+    pub(super) fn end(self, wishes: &[Wish], deadline: Instant) -> io::Result<()> {
+        for wish in wishes.iter().chain(&[Wish::End]) {
+            send(&self.0, &control::packet(*wish), SendFlags::NOSIGNAL)?;
+        }
+        readable(PollFd::new(&self.0, PollFlags::IN), deadline)
+    }
+}
+
+/// Waits until there is something to read.
+///
+/// # Errors
+/// `TimedOut` at `deadline`.
+pub(super) fn readable(fd: PollFd<'_>, deadline: Instant) -> io::Result<()> {
     let mut fds = [fd];
     loop {
         let left = deadline.since(monotonic()).as_micros();

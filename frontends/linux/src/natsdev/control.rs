@@ -40,6 +40,10 @@ pub(super) enum Wish {
     Ping,
     /// Nothing more: close.
     End,
+    /// Say more in the log, or less: a priority of syslog(3).
+    LogLevel(u32),
+    /// End.
+    Exit,
     /// Something that is not ours to do.
     Other,
 }
@@ -96,14 +100,17 @@ impl Visitor {
 
 /// What a wish is as a packet, for those who have one.
 pub(super) fn packet(wish: Wish) -> [u8; 280] {
-    let kind: u32 = match wish {
-        Wish::End => 0,
-        Wish::Reload => 4,
-        Wish::Ping => 7,
-        Wish::Other => u32::MAX,
+    let (kind, value): (u32, u32) = match wish {
+        Wish::End => (0, 0),
+        Wish::LogLevel(priority) => (1, priority),
+        Wish::Reload => (4, 0),
+        Wish::Ping => (7, 0),
+        Wish::Exit => (8, 0),
+        Wish::Other => (u32::MAX, 0),
     };
     let mut packet = [0; 280];
-    let parts = [(0, &b"udev-252"[..]), (16, &MAGIC.to_ne_bytes()), (20, &kind.to_ne_bytes())];
+    let numbers = [MAGIC, kind, value].map(u32::to_ne_bytes);
+    let parts = [(0, &b"udev-252"[..]), (16, numbers.as_flattened())];
     for (at, part) in parts {
         if let Some(place) = packet.get_mut(at..at + part.len()) {
             place.copy_from_slice(part);
@@ -117,8 +124,10 @@ impl Wish {
         let number = |at: usize| Some(u32::from_ne_bytes(*packet.get(at..)?.first_chunk()?));
         match (number(16), number(20)) {
             (Some(MAGIC), Some(0)) => Self::End,
+            (Some(MAGIC), Some(1)) => number(24).map_or(Self::Other, Self::LogLevel),
             (Some(MAGIC), Some(4)) => Self::Reload,
             (Some(MAGIC), Some(7)) => Self::Ping,
+            (Some(MAGIC), Some(8)) => Self::Exit,
             (Some(MAGIC), Some(_)) => Self::Other,
             _ => Self::End,
         }
@@ -150,13 +159,18 @@ mod tests {
             packet[20..24].copy_from_slice(&kind.to_ne_bytes());
             packet
         };
-        for (kind, wish) in
-            [(0, Wish::End), (4, Wish::Reload), (7, Wish::Ping), (8, Wish::Other), (99, Wish::Other)]
-        {
+        for (kind, wish) in [
+            (0, Wish::End),
+            (1, Wish::LogLevel(0)),
+            (4, Wish::Reload),
+            (7, Wish::Ping),
+            (8, Wish::Exit),
+            (99, Wish::Other),
+        ] {
             assert_eq!(Wish::parse(&packet(MAGIC, kind)), wish);
         }
         assert_eq!(Wish::parse(&packet(1, 4)), Wish::End);
-        for wish in [Wish::End, Wish::Reload, Wish::Ping, Wish::Other] {
+        for wish in [Wish::End, Wish::LogLevel(7), Wish::Reload, Wish::Ping, Wish::Exit, Wish::Other] {
             assert_eq!(Wish::parse(&super::packet(wish)), wish);
         }
         for len in 0..24 {

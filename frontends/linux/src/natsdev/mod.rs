@@ -22,6 +22,7 @@
 //! | `static_nodes` | makes nodes of modules that are not loaded yet |
 //! | `sweep` | removes what is left of devices that went unseen |
 //! | `refused` | counts what is not believed |
+//! | `udevadm` | answers scripts in udev's words |
 //! | `requests` | answers `hardware.list` and the like |
 //! | `rules` | reads udev's rules, and drives the model that applies them |
 //! | `mdev` | reads an `mdev.conf` and does what it says; `mdev` |
@@ -54,6 +55,8 @@ mod settings;
 mod static_nodes;
 mod sweep;
 mod sysfs;
+#[cfg(feature = "udevadm")]
+pub mod udevadm;
 mod udevd;
 mod voice;
 mod watch;
@@ -88,7 +91,7 @@ use crate::cli::Matches;
 use crate::log::{self, Level};
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
 use crate::sys::signals::Signals;
-use crate::sys::uevent::{Received, Speaker, UeventSocket};
+use crate::sys::uevent::{Group, Received, UeventSocket};
 
 const NAME: &str = "natsdev";
 
@@ -184,7 +187,7 @@ struct Daemon {
 fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
     let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
     // Before the first look at /sys: what happens from here on is heard.
-    let socket = UeventSocket::open(Speaker::Kernel, settings.rcvbuf)
+    let socket = UeventSocket::open(Group::Kernel, settings.rcvbuf)
         .map_err(|error| io::Error::new(error.kind(), format!("no socket for uevents: {error}")))?;
     if !settings.sysfs.join("devices").is_dir() {
         log::line(Level::Warn, NAME, format_args!("{}: no sysfs is mounted here", settings.sysfs.display()));
@@ -314,6 +317,12 @@ impl Daemon {
                 Some(Wish::Ping) => {
                     self.receive_some(u32::MAX);
                     self.go_on_in(reactor);
+                }
+                Some(Wish::LogLevel(priority)) => log::set_level(Level::from_priority(priority)),
+                // Who wants it waits until the connection is closed: by the end.
+                Some(Wish::Exit) => {
+                    crate::notify::stopping();
+                    self.hotplug.voice.bus.drain();
                 }
                 Some(Wish::Other) => {}
                 None => return reactor.read_blocked(key),

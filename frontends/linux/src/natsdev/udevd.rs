@@ -12,7 +12,7 @@ use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init, remo
 use super::{BATCH, Daemon, NAME, STALL, Token};
 use crate::log::{self, Level};
 use crate::reactor::{Key, Reactor, Ready};
-use crate::sys::uevent::{Received, Refusal, Speaker, UeventSocket};
+use crate::sys::uevent::{Group, Received, Refusal, UeventSocket};
 
 /// udevd, as far as it is there.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Udevd {
     pub(super) fn new(control: &Path, buffer: usize) -> io::Result<Self> {
         let presence = Presence::new(control)?;
         let socket = match presence.is_there() {
-            true => Some(UeventSocket::open(Speaker::Udevd, buffer)?),
+            true => Some(UeventSocket::open(Group::Libudev, buffer)?),
             false => None,
         };
         Ok(Self { presence, socket, key: None, buffer })
@@ -63,7 +63,7 @@ impl Daemon {
             reactor.remove(key, &socket);
         }
         if there {
-            let opened = UeventSocket::open(Speaker::Udevd, udevd.buffer);
+            let opened = UeventSocket::open(Group::Libudev, udevd.buffer);
             let watched = opened.and_then(|socket| {
                 udevd.socket = Some(socket);
                 udevd.watch(reactor)

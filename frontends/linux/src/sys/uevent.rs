@@ -1,4 +1,4 @@
-//! The socket on which the kernel says its uevents, and udevd what has become of them. rustix cannot read the credentials of a message from the
+//! The socket on which the kernel says its uevents, and on which others say what became of them. rustix cannot read the credentials of a message from the
 //! kernel: their process id is 0, which its type for process ids cannot hold.
 #![allow(unsafe_code, reason = "recvmsg with credentials")]
 
@@ -13,22 +13,22 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, soc
 #[derive(Debug)]
 pub struct UeventSocket {
     socket: OwnedFd,
-    speaker: Speaker,
+    group: Group,
 }
 
-/// Who is heard; the number is that of the multicast group.
+/// Who is heard: the multicast groups of the socket's family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub enum Group {
     /// The kernel.
     Kernel = 1,
-    /// Whoever handles devices, in libudev's form: a process of root's.
-    Udevd = 2,
+    /// Whoever handles devices, in the form of libudev; only root may say something there.
+    Libudev = 2,
 }
 
 /// What came out of the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received<'b> {
-    /// A datagram from whom it has to be. What it says has still to be parsed.
+    /// A datagram of who may send it. What it says has still to be parsed.
     Datagram(&'b [u8]),
     /// A datagram that is not to be believed.
     Refused(Refusal),
@@ -41,28 +41,28 @@ pub enum Received<'b> {
 /// Why a datagram is not to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A process sent it in the kernel's place, as its netlink port tells, or the other way round.
+    /// It was not sent to the group, or to the kernel's and by a process: its netlink port is not the kernel's.
     Sender,
-    /// It carries no credentials, or not those of the kernel or of root.
+    /// It carries no credentials, or not those of root.
     Credentials,
     /// It is longer than the buffer.
     Truncated,
 }
 
 impl UeventSocket {
-    /// Opens the socket, with room for about `buffer / 430` events (the kernel takes twice what it is asked for,
+    /// Opens the socket for the kernel's events, with room for about `buffer / 430` events (the kernel takes twice what it is asked for,
     /// and about 850 bytes for an event of 150). Without the right to exceed `net.core.rmem_max`, it is that.
     ///
     /// # Errors
     /// The kernel refuses the socket.
-    pub fn open(speaker: Speaker, buffer: usize) -> io::Result<Self> {
+    pub fn open(group: Group, buffer: usize) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
         sockopt::set_socket_passcred(&socket, true)?;
         sockopt::set_socket_recv_buffer_size_force(&socket, buffer)
             .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, buffer))?;
-        bind(&socket, &SocketAddrNetlink::new(0, speaker as u32))?;
-        Ok(Self { socket, speaker })
+        bind(&socket, &SocketAddrNetlink::new(0, group as u32))?;
+        Ok(Self { socket, group })
     }
 
     /// The room that the kernel gave, in its own count.
@@ -70,8 +70,8 @@ impl UeventSocket {
         sockopt::socket_recv_buffer_size(&self.socket).unwrap_or(0)
     }
 
-    /// Takes the next datagram into `buffer`, which for the kernel's has to hold [`lunix_uevent::MAX_MESSAGE`] bytes, and
-    /// checks who sent it.
+    /// Takes the next datagram into `buffer`, which for the kernel's has to hold [`lunix_uevent::MAX_MESSAGE`] bytes, and checks
+    /// who sent it.
     ///
     /// # Errors
     /// Any other than those that [`Received`] tells of.
@@ -101,8 +101,11 @@ impl UeventSocket {
         // SAFETY: all zero is a valid address, and the kernel wrote nothing else over it than an address.
         let sender = unsafe { sender.assume_init() };
         let known = header.msg_namelen as usize == size_of::<libc::sockaddr_nl>();
-        let by_kernel = known && i32::from(sender.nl_family) == libc::AF_NETLINK && sender.nl_pid == 0;
-        if !known || by_kernel != (self.speaker == Speaker::Kernel) {
+        let may_send = match self.group {
+            Group::Kernel => sender.nl_pid == 0,
+            Group::Libudev => sender.nl_groups == Group::Libudev as u32,
+        };
+        if !known || i32::from(sender.nl_family) != libc::AF_NETLINK || !may_send {
             return Ok(Received::Refused(Refusal::Sender));
         }
         // In another user namespace than the first one, this is the root of ours.
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_and_nothing_blocks() {
-        let socket = UeventSocket::open(Speaker::Kernel, 1 << 16).unwrap();
+        let socket = UeventSocket::open(Group::Kernel, 1 << 16).unwrap();
         assert!(socket.buffer_size() >= 1 << 16);
         // Other tests, and this machine, may cause events of their own.
         let mut buffer = [0; lunix_uevent::MAX_MESSAGE];

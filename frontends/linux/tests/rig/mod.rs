@@ -373,7 +373,7 @@ impl FakeSysfs {
                 let relative = std::str::from_utf8(event.devpath()).unwrap();
                 let _ = symlink(format!("../..{relative}"), class);
                 if let Some(number) = self.number(event) {
-                    let _ = symlink(&folder, number);
+                    let _ = symlink(format!("../..{relative}"), number);
                 }
                 let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
                 match event.devtype().unwrap_or_default() {

@@ -159,7 +159,7 @@ fn facts(object: &Object<'_>, wanted: &[Fact], used: &mut Vec<&'static str>, spa
             Fact::Name(key) => take(key).map(|text| Span { sgr: BOLD, text }),
             Fact::Plain(key) => take(key).map(|text| Span { sgr: "", text }),
             Fact::Dim(key) => take(key).map(|text| Span { sgr: DIM, text }),
-            Fact::Speaker(key) => take(key).map(|text| Span { sgr: "", text: format!("{text}:") }),
+            Fact::Group(key) => take(key).map(|text| Span { sgr: "", text: format!("{text}:") }),
             Fact::Labelled(word, key) => take(key).map(|text| Span { sgr: "", text: labelled(word, text) }),
             Fact::Bad(word, key) => {
                 // An exit code of 0 is no bad news.

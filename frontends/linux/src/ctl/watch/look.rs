@@ -23,7 +23,7 @@ pub(super) enum Fact {
     /// The value, dimmed: long, and seldom read.
     Dim(&'static str),
     /// The value and a colon.
-    Speaker(&'static str),
+    Group(&'static str),
     /// A word, then the value.
     Labelled(&'static str, &'static str),
     /// `#3`.
@@ -42,7 +42,7 @@ pub(super) enum Fact {
     Hidden(&'static str),
 }
 
-use Fact::{Bad, Dim, Each, Hidden, Labelled, Name, Number, Pair, Percent, Plain, Size, Speaker};
+use Fact::{Bad, Dim, Each, Group, Hidden, Labelled, Name, Number, Pair, Percent, Plain, Size};
 
 const DIM: &str = "2";
 const RED: &str = "31";
@@ -67,7 +67,7 @@ const SERVICE: &[Fact] = &[
 
 const TOAST: &[Fact] = &[
     Number("id"),
-    Speaker("app"),
+    Group("app"),
     Name("summary"),
     Percent("progress"),
     Plain("body"),

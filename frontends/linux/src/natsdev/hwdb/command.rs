@@ -11,6 +11,7 @@ use super::{Built, Mapped, TABLES, build};
 use crate::cli::{Matches, UsageError};
 use crate::log::{self, Level};
 use crate::natsdev::NAME;
+use crate::natsdev::builtins::{Properties, lines};
 use crate::natsdev::device::Root;
 
 /// Where the texts are; a file hides those of its name in later folders.
@@ -20,9 +21,17 @@ const FOLDERS: [&str; 3] = ["/etc/udev/hwdb.d", "/run/udev/hwdb.d", "/usr/lib/ud
 pub(in crate::natsdev) fn run(matches: &Matches) -> ExitCode {
     let root = Root::new(matches.path("root").unwrap_or(Path::new("/")));
     let result = match matches.argument(1).map(OsStr::as_bytes) {
-        Some(b"update") => update(matches, &root),
+        Some(b"update") => update(&root, TABLES[0], !matches.has("skip-mistakes")).map(|built| {
+            built.mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
+            let refused = !built.mistakes.is_empty() && !matches.has("skip-mistakes");
+            if refused { ExitCode::from(2) } else { ExitCode::SUCCESS }
+        }),
         Some(b"query") => match matches.argument(2) {
-            Some(name) => query(&root, name.as_bytes()),
+            Some(name) => query(&root, name.as_bytes()).map(|properties| {
+                // A reader that went away is no error of ours.
+                let _ = io::stdout().lock().write_all(&lines(&properties));
+                if properties.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+            }),
             None => return usage(matches, "expected MODALIAS"),
         },
         _ => return usage(matches, "expected 'hwdb update' or 'hwdb query MODALIAS'"),
@@ -38,23 +47,18 @@ fn usage(matches: &Matches, expected: &str) -> ExitCode {
     error.report()
 }
 
-fn update(matches: &Matches, root: &Root) -> io::Result<ExitCode> {
+/// Makes the table `path` of the texts, if there is no mistake in them or `strict` is not asked for.
+pub(in crate::natsdev) fn update(root: &Root, path: &str, strict: bool) -> io::Result<Built> {
     let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.path(folder)).collect();
-    let Built { table, mistakes, patterns } = build(&folders)?;
-    for mistake in &mistakes {
-        eprintln!("{mistake}");
+    let built = build(&folders)?;
+    let Built { table, mistakes, patterns } = &built;
+    if mistakes.is_empty() || !strict {
+        let path = root.path(path);
+        write(&path, table)?;
+        let said = format_args!("{}: {patterns} patterns, {} bytes", path.display(), table.len());
+        log::line(Level::Info, NAME, said);
     }
-    if !mistakes.is_empty() && !matches.has("skip-mistakes") {
-        return Ok(ExitCode::from(2));
-    }
-    let path = root.path(TABLES[0]);
-    write(&path, &table)?;
-    log::line(
-        Level::Info,
-        NAME,
-        format_args!("{}: {patterns} patterns, {} bytes", path.display(), table.len()),
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(built)
 }
 
 /// Whoever reads meanwhile has the old one or the new one, whole.
@@ -75,7 +79,8 @@ fn write(path: &Path, table: &[u8]) -> io::Result<()> {
     written
 }
 
-fn query(root: &Root, name: &[u8]) -> io::Result<ExitCode> {
+/// What the table knows of `name`.
+pub(in crate::natsdev) fn query(root: &Root, name: &[u8]) -> io::Result<Properties> {
     let Some(mapped) = Mapped::open(root)? else {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
@@ -83,18 +88,12 @@ fn query(root: &Root, name: &[u8]) -> io::Result<ExitCode> {
         ));
     };
     let matches = mapped.hwdb()?.lookup(name);
-    let mut properties: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut properties = Properties::new();
     for (key, value) in matches.properties() {
-        match properties.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => *known = value,
-            None => properties.push((key, value)),
+        match properties.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => *known = value.to_vec(),
+            None => properties.push((key.to_vec(), value.to_vec())),
         }
     }
-    let mut text = Vec::new();
-    for (key, value) in &properties {
-        text.extend([key, &b"="[..], value, b"\n"].concat());
-    }
-    // A reader that went away is no error of ours.
-    let _ = io::stdout().lock().write_all(&text);
-    Ok(if properties.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(properties)
 }

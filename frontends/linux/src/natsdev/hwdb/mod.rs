@@ -1,7 +1,7 @@
 //! The table of what is known of hardware: made of udev's texts, mapped and asked.
 
 mod build;
-mod command;
+pub(super) mod command;
 
 use std::fs::File;
 use std::io;

@@ -61,6 +61,7 @@ pub static COMMAND: Command = Command {
          what else is known (SUBSYSTEM, DEVNAME, MAJOR, MINOR, MODALIAS, …). It does not wait for others that handle events: \
          the daemon has them in order.",
     ],
+    commands: &[],
     examples: &[
         ("mdev -s", "at the start: the nodes of all devices"),
         ("echo /sbin/mdev > /proc/sys/kernel/hotplug", "have the kernel call it"),

@@ -24,13 +24,18 @@ const DEFAULT: &[u8] = include_bytes!("default.rules");
 impl Source {
     /// As the command line says.
     pub(in crate::natsdev) fn of(matches: &Matches, root: &Root) -> Self {
-        let mut folders: Vec<PathBuf> = matches.all("rules").map(PathBuf::from).collect();
-        let usual = folders.is_empty();
-        if usual {
-            folders = FOLDERS.iter().map(|folder| root.path(folder)).collect();
-        }
+        let folders: Vec<PathBuf> = matches.all("rules").map(PathBuf::from).collect();
         let strictness = if matches.has("skip-mistakes") { Strictness::LeaveOut } else { Strictness::Refuse };
-        Self { folders, usual, strictness }
+        if folders.is_empty() {
+            Self::usual(root, strictness)
+        } else {
+            Self { folders, usual: false, strictness }
+        }
+    }
+
+    /// Where rules are if nobody says so.
+    pub(in crate::natsdev) fn usual(root: &Root, strictness: Strictness) -> Self {
+        Self { folders: FOLDERS.iter().map(|folder| root.path(folder)).collect(), usual: true, strictness }
     }
 
     /// Reads the rules. What is not wrong, but not what it seems, is logged.

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
-use lunix_core::device::rules::{Deed, Key, Outcome};
+use lunix_core::device::rules::{Deed, Evaluation, Key, Outcome};
 
 use super::Rules;
 use super::evaluate::{self, Event, Terms, Writes, evaluate};
@@ -64,13 +64,10 @@ fn test(rules: &Rules, root: &Root, devpath: &[u8], action: &str, apply: bool) -
     if apply {
         effects.prepare(&device)?;
     }
-    let terms = Terms { writes: if apply { Writes::Done } else { Writes::Told }, ..Terms::ALL };
+    let writes = if apply { Writes::Done } else { Writes::Told };
     let mut text = String::new();
     let mut memory = vec![0; evaluate::MEMORY];
-    let evaluation = evaluate(rules, root, &device, entry.as_ref(), terms, &mut memory, |event| {
-        say(&mut text, rules, event)
-    })
-    .map_err(|_| io::Error::other("what the kernel says of the device does not fit"))?;
+    let evaluation = told(rules, root, &device, entry.as_ref(), writes, &mut memory, &mut text)?;
     let outcome = evaluation.outcome();
     summary(&mut text, &device, outcome);
     let mut code = ExitCode::SUCCESS;
@@ -86,7 +83,24 @@ fn test(rules: &Rules, root: &Root, devpath: &[u8], action: &str, apply: bool) -
     Ok(code)
 }
 
-/// A line for each thing that a rule does.
+/// Applies the rules, and adds a line to `text` for each thing that one does.
+///
+/// # Errors
+/// What the kernel says of the device does not fit into `memory`.
+pub(in crate::natsdev) fn told<'r, 'm>(
+    rules: &'r Rules,
+    root: &Root,
+    device: &Device,
+    entry: Option<&Entry>,
+    writes: Writes,
+    memory: &'m mut [u8],
+    text: &mut String,
+) -> io::Result<Evaluation<'r, 'm>> {
+    let terms = Terms { writes, ..Terms::ALL };
+    evaluate(rules, root, device, entry, terms, memory, |event| say(text, rules, event))
+        .map_err(|_| io::Error::other("what the kernel says of the device does not fit"))
+}
+
 fn say(text: &mut String, rules: &Rules, event: &Event<'_>) {
     let _ = match event {
         Event::Did(Deed { origin, key, operator, name, value }) => {
