@@ -63,7 +63,7 @@ fn the_same_is_told_as_debians_tells() {
         assert_same(&[&["info"], query, &devpaths].concat());
         compared += devpaths.len();
     }
-    for devpath in &devpaths {
+    for devpath in devpaths.iter().step_by(devpaths.len() / 500 + 1) {
         assert_same(&["info", "-a", devpath]);
         compared += 1;
     }

@@ -129,8 +129,9 @@ pub const DISK: &str = "S:disk/by-id/usb-a\nS:mine\nL:-5\nI:1234567\nE:ID_BUS=us
 
 /// /sys is a stick, and /run remembers its disk.
 pub fn made_up() {
-    let folder = std::env::temp_dir().join(format!("lunix-udevadm-{}", std::process::id()));
-    let sysfs = FakeSysfs::new(folder.join("sys"));
+    // It goes with the namespace.
+    mount(&[&"-t", &"tmpfs", &"run", &"/run"]);
+    let sysfs = FakeSysfs::new("/run/made-up".into());
     for message in stick("2-1", "sda").0 {
         sysfs.apply(&Uevent::parse(&message).unwrap());
     }
@@ -163,7 +164,6 @@ pub fn made_up() {
     fs::create_dir_all(sysfs.root.join("bus/pci/drivers/nvme")).unwrap();
     fs::create_dir_all(sysfs.root.join("module/loop")).unwrap();
     mount(&[&"--bind", &sysfs.root, &"/sys"]);
-    mount(&[&"-t", &"tmpfs", &"run", &"/run"]);
     remember("b8:0", DISK);
     remember("c1:3", "I:5\nE:A=b\nG:power-switch\n");
 }
