@@ -162,7 +162,7 @@ fn the_daemon_is_told_and_waited_for() {
 
     fs::write(
         world.folder.join("rules/50-test.rules"),
-        "KERNEL==\"x\", MODE=\"0600\"\n\nKERNEL==\"y\", MODE=\"0600\"\n",
+        "KERNEL==\"x\", MODE=\"0600\"\n\nKERNEL==\"new\", ENV{SEEN}=\"1\"\n",
     )
     .unwrap();
     assert_eq!(told(&["control", "--reload-rules", "--timeout=5"]), Some(0));
@@ -185,7 +185,7 @@ fn the_daemon_is_told_and_waited_for() {
     world.kernel.inject(&add("new", "40"));
     let waited = waits.wait_with_output().unwrap();
     assert!(waited.status.success());
-    assert!(String::from_utf8(waited.stdout).unwrap().contains("USEC_INITIALIZED="));
+    assert!(String::from_utf8(waited.stdout).unwrap().contains("SEEN=1"));
 
     // The kernel does not say what it is asked for here: the test does, with the number that it was asked for.
     let mut asks = ours(&["trigger", "--settle", "--uuid", "--verbose", "/sys/class/mem/new"]);
