@@ -1,7 +1,8 @@
 //! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process. `route`: the broker without a
-//! network. `broker`: natsd beside nats-server.
+//! network. `broker`: natsd beside nats-server. `hotplug`: natsdev beside other hotplug daemons.
 
 mod broker;
+mod hotplug;
 mod rounds;
 mod route;
 mod sockets;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         [name, rest @ ..] if name == "broker" => done(broker::run(rest)),
+        [name, rest @ ..] if name == "hotplug" => done(hotplug::run(rest)),
         // What `broker` starts as a peer.
         [name, port] if name == "relay" => match port.parse() {
             Ok(port) => done(broker::relay(port)),
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("lunix-bench: usage: lunix-bench codec | route | broker ...");
+    eprintln!("lunix-bench: usage: lunix-bench codec | route | broker ... | hotplug ...");
     ExitCode::from(2)
 }
 

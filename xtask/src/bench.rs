@@ -48,6 +48,22 @@ pub fn broker(arguments: impl Iterator<Item = OsString>) -> Result<()> {
     shell::run(command.args(arguments))
 }
 
+/// natsdev, static and small, beside busybox mdev, systemd-udevd and mdevd, as far as they are here.
+pub fn hotplug(arguments: impl Iterator<Item = OsString>) -> Result<()> {
+    setup::need(setup::BUILD)?;
+    setup::need(setup::HOTPLUG)?;
+    let lunix = compile::size()?;
+    let mut command = shell::cargo();
+    command.args(["run", "--release", "--quiet", "--manifest-path", "bench/Cargo.toml", "--", "hotplug"]);
+    command.arg("--lunix").arg(lunix);
+    for (flag, program) in [("--mdev", shell::which("busybox")), ("--udevd", udevd())] {
+        if let Some(program) = program {
+            command.arg(flag).arg(program);
+        }
+    }
+    shell::run(command.args(arguments))
+}
+
 /// `name=program`.
 fn named(name: &str, program: &Path) -> OsString {
     let mut text = OsString::from(format!("{name}="));

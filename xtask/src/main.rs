@@ -58,14 +58,17 @@ fn cli() -> Command {
     let bench = Command::new("bench").about("figures beside those of peers, as markdown").args([
         Arg::new("what")
             .required(true)
-            .value_parser(["codec", "route", "broker", "memory"])
+            .value_parser(["codec", "route", "broker", "memory", "hotplug"])
             .help("what to measure"),
         Arg::new("arg")
             .num_args(0..)
             .trailing_var_arg(true)
             .allow_hyphen_values(true)
             .value_parser(value_parser!(OsString))
-            .help("for broker: --quick, --rounds N, --one-core, --two-cores, parts of rows' names"),
+            .help(
+                "for broker: --quick, --rounds N, --one-core, --two-cores, parts of rows' names; for hotplug: --quick, \
+                 --rounds N, --mdevd PATH, rest, events, latency",
+            ),
     ]);
     let number = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_parser(value_parser!(u64)).help(help)
@@ -133,6 +136,9 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
             Some(what @ ("codec" | "route")) => bench::alone(what)?,
             Some("broker") => {
                 bench::broker(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
+            }
+            Some("hotplug") => {
+                bench::hotplug(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
             }
             _ => bench::memory()?,
         },

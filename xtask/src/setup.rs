@@ -59,6 +59,14 @@ pub const FIRMWARE: &[Tool] = &[tool("qemu-system-arm", "qemu-system-arm"), tool
 /// What natsd is measured against.
 pub const RIVALS: &[Tool] = &[tool("nats-server", "nats-server"), tool("python3", "python3-venv")];
 
+/// What natsdev is measured against, with the rules that it takes, and what puts all of them into a network of their own.
+pub const HOTPLUG: &[Tool] = &[
+    tool("busybox", "busybox-static"),
+    tool("/lib/systemd/systemd-udevd", "udev"),
+    tool("ip", "iproute2"),
+    tool("unshare", "util-linux"),
+];
+
 /// What fetches peers from the Python package index.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3-venv")];
 

@@ -5,11 +5,11 @@
 
 mod echo;
 mod flood;
-mod process;
+pub mod process;
 mod relay;
 mod rest;
-mod table;
-mod wire;
+pub mod table;
+pub mod wire;
 
 use std::io;
 use std::path::PathBuf;

@@ -13,9 +13,16 @@ impl Table {
 
     /// A row, which is also said at once on stderr: a run is long.
     pub fn row(&mut self, load: &str, program: &str, cells: &[String]) {
+        self.quiet_row(load, program, cells);
+        if let Some(row) = self.rows.last() {
+            eprintln!("{}", row.join(" | "));
+        }
+    }
+
+    /// A row that is known only at the end.
+    pub fn quiet_row(&mut self, load: &str, program: &str, cells: &[String]) {
         let mut row = vec![load.to_owned(), program.to_owned()];
         row.extend_from_slice(cells);
-        eprintln!("{}", row.join(" | "));
         self.rows.push(row);
     }
 
