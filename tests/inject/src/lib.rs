@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 /// The longest event that the kernel takes: its number, which it adds, and the header of the request are within the 2048
 /// bytes of `UEVENT_BUFFER_SIZE`.
@@ -24,10 +24,7 @@ const HEADER: usize = 16;
 
 /// The kernel, as far as it says what it is told.
 #[derive(Debug)]
-pub struct Kernel {
-    socket: OwnedFd,
-    message: Vec<u8>,
-}
+pub struct Kernel(OwnedFd);
 
 impl Kernel {
     /// Of the network namespace that this process is in.
@@ -37,24 +34,32 @@ impl Kernel {
     pub fn open() -> io::Result<Self> {
         let kind = SocketType::DGRAM;
         let socket = socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, Some(KOBJECT_UEVENT))?;
-        Ok(Self { socket, message: Vec::new() })
+        Ok(Self(socket))
     }
 
     /// Has the kernel say `event`. When this returns, it is in the queue of every listener that has room.
     ///
     /// # Errors
     /// The event is longer than [`LONGEST`], or the namespace is somebody else's.
-    pub fn inject(&mut self, event: &[u8]) -> io::Result<()> {
+    pub fn inject(&self, event: &[u8]) -> io::Result<()> {
+        // NLM_F_REQUEST and NLM_F_ACK: only in its answer does the kernel say that it would not.
+        const FLAGS: u16 = 1 | 4;
         // Length, type, flags, sequence, port.
         let length = u32::try_from(HEADER + event.len()).unwrap_or(u32::MAX);
-        self.message.clear();
-        self.message.extend_from_slice(&length.to_ne_bytes());
-        self.message.extend_from_slice(&16_u16.to_ne_bytes());
-        self.message.extend_from_slice(&1_u16.to_ne_bytes());
-        self.message.extend_from_slice(&[0; 8]);
-        self.message.extend_from_slice(event);
-        sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-        Ok(())
+        let mut message = Vec::with_capacity(HEADER + event.len());
+        message.extend_from_slice(&length.to_ne_bytes());
+        message.extend_from_slice(&16_u16.to_ne_bytes());
+        message.extend_from_slice(&FLAGS.to_ne_bytes());
+        message.extend_from_slice(&[0; 8]);
+        message.extend_from_slice(event);
+        sendto(&self.0, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        // `struct nlmsgerr` behind its header; what follows in it is our own message.
+        let mut answer = [0; HEADER + 4];
+        recv(&self.0, &mut answer[..], RecvFlags::empty())?;
+        match answer.last_chunk().map_or(0, |error| i32::from_ne_bytes(*error)) {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(-error)),
+        }
     }
 
     /// Says `event` without the kernel, which only a forger does: to all who listen to the kernel's group, or, where a
@@ -67,7 +72,7 @@ impl Kernel {
             Some(port) => SocketAddrNetlink::new(port, 0),
             None => SocketAddrNetlink::new(0, 1),
         };
-        sendto(&self.socket, event, SendFlags::empty(), &to)?;
+        sendto(&self.0, event, SendFlags::empty(), &to)?;
         Ok(())
     }
 }

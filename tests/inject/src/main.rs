@@ -100,7 +100,7 @@ impl Plan {
     }
 
     fn say(&self) -> io::Result<()> {
-        let mut kernel = Kernel::open()?;
+        let kernel = Kernel::open()?;
         let mut pace = storm::Pace::new(self.rate);
         let before = dropped()?;
         let begin = Instant::now();
