@@ -39,6 +39,8 @@ pub(super) struct Hotplug {
     pub(super) uuid: String,
     /// Devices are said only when an event of theirs has been handled, those too that a scan finds.
     pub(super) handles: bool,
+    /// A comparison with /sys has found that devices went of which nobody has told us.
+    pub(super) gone_unseen: bool,
     /// Devices that a scan found, and that are not said yet.
     unsaid: Vec<Vec<u8>>,
     /// Of them, those that the kernel is to be asked to speak of.
@@ -122,6 +124,7 @@ impl Hotplug {
             announcements: VecDeque::new(),
             uuid,
             handles: false,
+            gone_unseen: false,
             unsaid: Vec::new(),
             asks: Vec::new(),
             looks: Vec::new(),
@@ -263,6 +266,7 @@ impl Hotplug {
             }
         }
         while let Some(Device { devpath, subsystem }) = self.table.next_missing() {
+            self.gone_unseen = true;
             if subsystem == b"usb" {
                 let _ = self.usb.handle(now, Input::Absent(devpath));
                 settle(&mut self.usb, &mut self.voice, &mut self.looks, &mut self.questions);
