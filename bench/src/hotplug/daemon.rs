@@ -191,7 +191,7 @@ impl Daemon {
     /// Tells it of `events`, `times` times, each time all at once or at a rate.
     pub fn events(
         &self,
-        kernel: &mut Kernel,
+        kernel: &Kernel,
         events: &[Vec<u8>],
         times: usize,
         rate: Option<u32>,
@@ -228,7 +228,7 @@ pub fn trigger() -> io::Result<()> {
         })
     };
     if files.iter().take(1).any(denied) {
-        let mut kernel = Kernel::open()?;
+        let kernel = Kernel::open()?;
         return storm::machine(Path::new(SYSFS), "add").iter().try_for_each(|event| kernel.inject(event));
     }
     for file in files.iter().skip(1) {

@@ -165,18 +165,18 @@ impl Plan {
     /// What events cost: many at once, one after the other, and more than anyone can take.
     fn events(&self, natsd: &Process, machine: &[Vec<u8>], verdicts: &mut Vec<String>) -> io::Result<()> {
         let bursts = if self.quick { 10 } else { 40 };
-        let mut kernel = Kernel::open()?;
+        let kernel = Kernel::open()?;
         let mut rows = Vec::new();
         for program in &self.programs {
             let mut samples = Vec::new();
             for _ in 0..self.rounds {
                 let (daemon, _) = Daemon::coldplug(program, natsd)?;
                 let broker = natsd.cpu()?;
-                let burst = daemon.events(&mut kernel, machine, bursts, None)?;
+                let burst = daemon.events(&kernel, machine, bursts, None)?;
                 let broker = (natsd.cpu()? - broker).as_secs_f64() * 1e6 / burst.events as f64;
-                let single = daemon.events(&mut kernel, machine, bursts.div_ceil(4), Some(1000))?;
+                let single = daemon.events(&kernel, machine, bursts.div_ceil(4), Some(1000))?;
                 let flood: Vec<_> = (0..bursts).flat_map(|_| machine.iter().cloned()).collect();
-                let flood = daemon.events(&mut kernel, &flood, 1, None)?;
+                let flood = daemon.events(&kernel, &flood, 1, None)?;
                 eprintln!("{}: {burst:?} {single:?} {flood:?}", program.kind.name());
                 samples.push((burst, single, flood, broker));
             }

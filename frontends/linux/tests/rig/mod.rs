@@ -4,10 +4,10 @@
 #![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use lunix_uevent::{Builder, Uevent};
-use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
 use serde_json::Value;
 
 /// How long anything may take before a test fails. Nothing waits that long on purpose.
@@ -255,29 +253,31 @@ pub fn wait(mut done: impl FnMut() -> bool, what: impl Fn() -> String) {
 }
 
 /// The kernel, as far as it says what it is told.
-pub struct Kernel(OwnedFd);
+pub struct Kernel(lunix_inject::Kernel);
 
 impl Kernel {
     pub fn new() -> Self {
-        let kind = SocketType::DGRAM;
-        Self(socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, Some(KOBJECT_UEVENT)).unwrap())
+        Self(lunix_inject::Kernel::open().unwrap())
     }
 
     /// Sends `event` to the kernel, which numbers it and says it to everybody in this namespace.
     pub fn inject(&self, event: &[u8]) {
-        // struct nlmsghdr: length, type, flags, sequence, port.
-        let len = u32::try_from(16 + event.len()).unwrap();
-        let mut message = len.to_ne_bytes().to_vec();
-        message.extend_from_slice(&16u16.to_ne_bytes());
-        message.extend_from_slice(&1u16.to_ne_bytes());
-        message.extend_from_slice(&[0; 8]);
-        message.extend_from_slice(event);
-        sendto(&self.0, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).unwrap();
+        self.0.inject(event).unwrap();
+    }
+
+    /// As [`Kernel::inject`], for what the kernel may refuse.
+    pub fn try_inject(&self, event: &[u8]) -> std::io::Result<()> {
+        self.0.inject(event)
     }
 
     /// Sends `event` to all listeners directly, which only a forger does.
     pub fn forge(&self, event: &[u8]) {
-        sendto(&self.0, event, SendFlags::empty(), &SocketAddrNetlink::new(0, 1)).unwrap();
+        self.0.forge(event, None).unwrap();
+    }
+
+    /// The same, to one listener.
+    pub fn forge_to(&self, port: u32, event: &[u8]) {
+        self.0.forge(event, Some(port)).unwrap();
     }
 }
 
@@ -338,14 +338,14 @@ impl FakeSysfs {
     }
 
     fn folder(&self, devpath: &[u8]) -> PathBuf {
-        self.root.join(std::str::from_utf8(devpath).unwrap().trim_start_matches('/'))
+        self.root.join(OsStr::from_bytes(devpath.strip_prefix(b"/").unwrap()))
     }
 
     fn class(&self, subsystem: &[u8], devpath: &[u8]) -> PathBuf {
         let name = devpath.rsplit(|byte| *byte == b'/').next().unwrap();
-        let class = self.root.join("class").join(std::str::from_utf8(subsystem).unwrap());
+        let class = self.root.join("class").join(OsStr::from_bytes(subsystem));
         fs::create_dir_all(&class).unwrap();
-        class.join(std::str::from_utf8(name).unwrap())
+        class.join(OsStr::from_bytes(name))
     }
 
     /// Where it is found by the number of its node.
@@ -370,8 +370,8 @@ impl FakeSysfs {
                 fs::write(folder.join("uevent"), text).unwrap();
                 let class = self.class(event.subsystem(), event.devpath());
                 let _ = symlink(class.parent().unwrap(), folder.join("subsystem"));
-                let relative = std::str::from_utf8(event.devpath()).unwrap();
-                let _ = symlink(format!("../..{relative}"), class);
+                let relative = [b"../..", event.devpath()].concat();
+                let _ = symlink(OsStr::from_bytes(&relative), class);
                 if let Some(number) = self.number(event) {
                     let _ = symlink(format!("../..{relative}"), number);
                 }
@@ -398,6 +398,17 @@ impl FakeSysfs {
                         write("size", "63488\n");
                     }
                     _ => {}
+                }
+            }
+            b"move" => {
+                let old = event.devpath_old().unwrap();
+                fs::rename(self.folder(old), &folder).unwrap();
+                let _ = fs::remove_file(self.class(event.subsystem(), old));
+                let relative = [b"../..", event.devpath()].concat();
+                let _ = symlink(OsStr::from_bytes(&relative), self.class(event.subsystem(), event.devpath()));
+                if let Some(number) = self.number(event) {
+                    let _ = fs::remove_file(&number);
+                    let _ = symlink(&folder, number);
                 }
             }
             b"bind" => drop(symlink("../driver", folder.join("driver"))),
