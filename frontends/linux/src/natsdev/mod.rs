@@ -17,6 +17,7 @@
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `firmware` | gives the kernel firmware that it asks for |
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
+//! | `turn` | how much of it is done in one turn |
 //! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
 //! | `watch` | notices who writes to a node |
 //! | `static_nodes` | makes nodes of modules that are not loaded yet |
@@ -55,6 +56,7 @@ mod settings;
 mod static_nodes;
 mod sweep;
 mod sysfs;
+mod turn;
 #[cfg(feature = "udevadm")]
 pub mod udevadm;
 mod udevd;
@@ -75,7 +77,7 @@ use book::{Book, Source};
 use control::{Control, Visitor, Wish};
 use handle::Ground;
 use handling::Handling;
-use hotplug::{Filter, Hotplug, Limits, Origin};
+use hotplug::{Filter, Hotplug, Limits};
 use known::Known;
 use probe::Probes;
 use refused::Refused;
@@ -143,8 +145,6 @@ const PENDING: usize = 1 << 20;
 const STALL: usize = PENDING / 4;
 /// Events handled in a turn before the bus is written to.
 const BATCH: u32 = 128;
-/// Events handled by the rules in a turn, before the bus is written to.
-const AT_ONCE: u32 = 8;
 /// Of `udevadm` at the same time; others wait.
 const VISITORS: usize = 8;
 #[derive(Clone, Copy, Debug)]
@@ -347,79 +347,6 @@ impl Daemon {
                 for line in mistakes.to_string().lines() {
                     log::line(Level::Error, NAME, line);
                 }
-            }
-        }
-    }
-
-    /// As [`Daemon::go_on`]; what is left is for the next turn, and what was said meanwhile is on its way before.
-    fn go_on_in(&mut self, reactor: &mut Reactor<Token>) {
-        if self.go_on(reactor.now()) {
-            reactor.come_back();
-        }
-    }
-
-    /// Has some of what can be handled handled, and asks for some of what is to be asked for. Whether more can be done at once.
-    fn go_on(&mut self, now: Instant) -> bool {
-        let Some(handling) = &mut self.handling else { return false };
-        handling.ask(self.hotplug.asks.drain(..));
-        // Until they have been heard, those that were asked for are not in the queue.
-        while !self.asked
-            && let Some(handling) = &mut self.handling
-            && let Some(devpaths) = handling.next_asks()
-        {
-            self.ask(&devpaths);
-        }
-        let Some(handling) = &mut self.handling else { return false };
-        let mut more = true;
-        for _ in 0..AT_ONCE {
-            handling.start();
-            let Some((message, told)) = handling.next_done() else {
-                more = false;
-                break;
-            };
-            // News need not wait for more of what we have asked for ourselves.
-            if self.hotplug.handled(now, &message, &told) == Origin::Kernel && handling.is_asking() {
-                break;
-            }
-        }
-        // Only when nothing waits: a `remove` that is still to be handled needs the device's entry.
-        if !self.asked && handling.is_settled() && std::mem::take(&mut self.hotplug.gone_unseen) {
-            sweep::sweep(handling.workers().ground().root());
-        }
-        if self.asked || !handling.is_settled() {
-            return more || (!self.asked && handling.may_ask());
-        }
-        match self.coldplugging.take() {
-            None => self.hotplug.settled(),
-            Some(start) => {
-                let count = self.hotplug.table.len();
-                let ms = monotonic().since(start).as_millis();
-                log::line(Level::Info, NAME, format_args!("{count} devices handled by the rules in {ms} ms"));
-                crate::notify::ready();
-            }
-        }
-        !self.hotplug.asks.is_empty()
-    }
-
-    /// Has the kernel say `add` of a few devices. Those that say nothing, or may not be asked, are read from /sys.
-    fn ask(&mut self, devpaths: &[Vec<u8>]) {
-        let Hotplug { sysfs, uuid, .. } = &self.hotplug;
-        if self.coldplug == Coldplug::Trigger {
-            for devpath in devpaths {
-                self.asked |= sysfs.trigger(devpath, uuid).is_ok();
-            }
-        }
-        if self.asked {
-            self.receive_some(BATCH);
-        }
-        let Some(handling) = &mut self.handling else { return };
-        for devpath in devpaths {
-            // Behind a flood, the kernel's word may be still to come.
-            if !self.asked
-                && !handling.expects(devpath)
-                && let Some(message) = self.hotplug.sysfs.message(devpath)
-            {
-                let _ = handling.push(&message);
             }
         }
     }
