@@ -157,7 +157,7 @@ impl Plan {
         table.print();
         verdicts.push(verdict("private memory at rest", own.idle.private as f64, bars::PRIVATE_KIB, "KiB"));
         verdicts.push(verdict("PSS while coldplugging", own.peak, bars::PEAK_KIB, "KiB"));
-        verdicts.push(verdict("processes", own.most as f64, 1.0, ""));
+        verdicts.push(verdict("processes at rest", own.idle.processes as f64, 1.0, ""));
         verdicts.push(verdict("wake-ups at rest", own.idle.wakes as f64, 0.0, ""));
         Ok(())
     }
@@ -289,5 +289,6 @@ fn ratio(theirs: f64, ours: f64, kind: Kind) -> String {
 
 fn verdict(what: &str, found: f64, bar: f64, unit: &str) -> String {
     let verdict = if found <= bar { "met" } else { "MISSED" };
-    format!("- {what}, at most {bar:.0} {unit}: {verdict} ({}).", number(found)).replace(" :", ":")
+    let bar = format!("{bar:.0} {unit}");
+    format!("- {what}, at most {}: {verdict} ({}).", bar.trim_end(), number(found))
 }
