@@ -373,7 +373,7 @@ impl FakeSysfs {
                 let relative = [b"../..", event.devpath()].concat();
                 let _ = symlink(OsStr::from_bytes(&relative), class);
                 if let Some(number) = self.number(event) {
-                    let _ = symlink(format!("../..{relative}"), number);
+                    let _ = symlink(OsStr::from_bytes(&relative), number);
                 }
                 let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
                 match event.devtype().unwrap_or_default() {
