@@ -80,8 +80,12 @@ fn the_same_is_told_as_debians_tells() {
     let drivers = drivers.map(|entry| entry.unwrap().path().to_str().unwrap().to_owned());
     for folder in folders.chain(drivers) {
         assert_same(&["info", "-q", "all", &folder]);
-        assert_same(&["info", "-a", &folder]);
-        compared += 2;
+        compared += 1;
+        // Who reads this attribute of zram has another disk.
+        if !Path::new(&folder).join("hot_add").exists() {
+            assert_same(&["info", "-a", &folder]);
+            compared += 1;
+        }
     }
     eprintln!("{name}: {compared} answers about {} devices", devpaths.len());
 }
