@@ -382,6 +382,20 @@ fn interfaces_by_their_places() {
 }
 
 #[test]
+fn a_device_that_has_gone_has_the_path_of_its_event() {
+    let machine = Machine::new("gone");
+    machine.device("pci0000:00/0000:00:14.0", "pci", "", &[]);
+    let hub = "pci0000:00/0000:00:14.0/usb1";
+    machine.device(hub, "usb", "DEVTYPE=usb_device\n", &[]);
+    let stick = format!("{hub}/1-2");
+    machine.device(&stick, "usb", "DEVTYPE=usb_device\n", &[]);
+    let device = Device::read(&machine.root, format!("/devices/{stick}").as_bytes(), b"unbind").unwrap();
+    fs::remove_dir_all(machine.folder.join("sys/devices").join(&stick)).unwrap();
+    let found = run(&machine.root, &device, &[], Writes::Done, b"path_id").unwrap().unwrap();
+    assert!(found.contains(&(b"ID_PATH".to_vec(), b"pci-0000:00:14.0-usb-0:2".to_vec())), "{found:?}");
+}
+
+#[test]
 fn the_first_file_that_is_about_an_interface() {
     let machine = Machine::new("link");
     let attributes =
