@@ -63,7 +63,14 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"))
+    let mut rest = Some(text);
+    let lines = std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr(b'\n', text);
+        rest = end.and_then(|end| text.get(end + 1..));
+        text.get(..end.unwrap_or(text.len()))
+    });
+    lines.filter(|line| !line.starts_with(b"#"))
 }
 
 impl Settings {
