@@ -6,6 +6,7 @@ mod rig;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,6 +42,12 @@ fn udevd_says(properties: &[(&str, &str)]) {
 fn control(world: &World) -> PathBuf {
     fs::create_dir_all(world.folder.join("run/udev/data")).unwrap();
     world.folder.join("run/udev/control")
+}
+
+/// Listens there; what was there before is replaced.
+fn listen(control: &Path) -> UnixListener {
+    let _ = fs::remove_file(control);
+    UnixListener::bind(control).unwrap()
 }
 
 #[test]
@@ -80,7 +87,7 @@ fn where_udevd_is_at_work_it_says_what_is_ready() {
     }
     let mut world = World::new();
     let control = control(&world);
-    fs::write(&control, "").unwrap();
+    let listener = listen(&control);
     let root = root(&world);
     let mut client = Client::connect();
     world.start_natsdev(&["--root", &root]);
@@ -126,11 +133,12 @@ fn where_udevd_is_at_work_it_says_what_is_ready() {
     );
 
     // Without udevd, the kernel's word is the last one again.
+    drop(listener);
     fs::remove_file(&control).unwrap();
     world.wait_for_log("the kernel alone says what is ready");
     world.happen(&node("add", "two", "10"));
     assert_eq!(client.about("hardware.mem.add", "/devices/virtual/mem/two").get("links"), None);
-    fs::write(&control, "").unwrap();
+    let _listener = listen(&control);
     world.wait_for_log("udevd says what is ready");
     world.happen(&node("change", "two", "10"));
     client.nth("uevent.mem.change", 1);

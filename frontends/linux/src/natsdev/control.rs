@@ -13,6 +13,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::net::{
@@ -78,6 +79,23 @@ impl Control {
             }
         }
     }
+}
+
+/// Whether somebody in our network listens at a control socket: who was killed leaves a file at which nobody does, and users of
+/// libudev hear nobody from elsewhere. Only root could ask by connecting.
+pub(super) fn is_answered(path: &Path) -> bool {
+    path.exists()
+        && fs::read("/proc/net/unix").is_ok_and(|list| is_listed(&list, path.as_os_str().as_bytes()))
+}
+
+/// Whether `list`, as of proc_net(5), has a socket with this name.
+fn is_listed(list: &[u8], name: &[u8]) -> bool {
+    list.split(|byte| *byte == b'\n').any(|line| {
+        // Num RefCount Protocol Flags Type St Inode, then the path, which may hold spaces.
+        let before = line.strip_suffix(name).and_then(|rest| rest.strip_suffix(b" "));
+        before
+            .is_some_and(|rest| rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).count() == 7)
+    })
 }
 
 impl Drop for Control {
@@ -175,6 +193,37 @@ mod tests {
         }
         for len in 0..24 {
             assert_eq!(Wish::parse(&packet(MAGIC, 4)[..len]), Wish::End);
+        }
+    }
+
+    #[test]
+    fn a_file_that_nobody_listens_at_is_no_udevd() {
+        let folder = std::env::temp_dir().join(format!("lunix-control-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("control");
+        assert!(!is_answered(&path));
+        fs::write(&path, "").unwrap();
+        assert!(!is_answered(&path));
+        let control = Control::open(&path).unwrap();
+        assert!(is_answered(&path) && !is_answered(&folder.join("con")) && !is_answered(&folder));
+        // As by kill -9: the file stays.
+        let moved = folder.join("moved");
+        fs::hard_link(&path, &moved).unwrap();
+        drop(control);
+        fs::rename(&moved, &path).unwrap();
+        assert!(path.exists() && !is_answered(&path));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn sockets_are_found_by_their_whole_name() {
+        let list = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0000000000000000: 00000002 00000000 00010000 0005 01 20304 /run/udev/control\n\
+            0000000000000000: 00000003 00000000 00000000 0001 03     5 /run/a b\n\
+            0000000000000000: 00000002 00000000 00000000 0002 01  1611\n";
+        assert!(is_listed(list, b"/run/udev/control") && is_listed(list, b"/run/a b"));
+        for name in ["control", "/control", "/run/udev/control2", "b", "1611", "Path", ""] {
+            assert!(!is_listed(list, name.as_bytes()), "{name}");
         }
     }
 }

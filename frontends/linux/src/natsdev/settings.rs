@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lunix_core::device::usb::Config;
 use lunix_core::time::Duration;
 
-use super::{NAME, PENDING, device};
+use super::{NAME, PENDING, control, device};
 use crate::bus::Options;
 use crate::cli::{Argument, BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
 use crate::escaped::Escaped;
@@ -256,7 +256,7 @@ impl Settings {
                 // Where udevd runs, it would handle every device again. A folder of another name may be no sysfs.
                 _ if rustix::process::geteuid().is_root()
                     && !matches.has("sysfs")
-                    && !Path::new("/run/udev/control").exists() =>
+                    && !control::is_answered(Path::new("/run/udev/control")) =>
                 {
                     Coldplug::Trigger
                 }
@@ -277,7 +277,7 @@ impl Settings {
                 _ => {
                     rustix::process::geteuid().is_root()
                         && !matches.has("sysfs")
-                        && !Path::new("/run/udev/control").exists()
+                        && !control::is_answered(Path::new("/run/udev/control"))
                         && device::Root::new(Path::new("/")).kernel_makes_nodes()
                 }
             },

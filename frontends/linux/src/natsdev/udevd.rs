@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use lunix_uevent::{Builder, MAX_MESSAGE, monitor};
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init, remove_watch};
 
-use super::{BATCH, Daemon, NAME, STALL, Token};
+use super::{BATCH, Daemon, NAME, STALL, Token, control};
 use crate::log::{self, Level};
 use crate::reactor::{Key, Reactor, Ready};
 use crate::sys::uevent::{Group, Received, Refusal, UeventSocket};
@@ -136,7 +136,7 @@ impl Presence {
     }
 
     fn is_there(&self) -> bool {
-        self.control.exists()
+        control::is_answered(&self.control)
     }
 
     /// To be called when the descriptor is readable: it may have come or gone.
@@ -163,7 +163,7 @@ impl Presence {
             let mut reader = Reader::new(&self.notify, &mut room);
             while reader.next().is_ok() {}
             // It may have come or gone in between.
-            if self.watch.is_none() || there == self.is_there() {
+            if self.watch.is_none() || there == self.control.exists() {
                 return;
             }
         }
@@ -198,6 +198,7 @@ fn kernel_message(told: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use std::fs;
 
+    use control::Control;
     use lunix_uevent::Uevent;
     use rustix::event::{PollFd, PollFlags, poll};
 
@@ -226,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_has_left_there_is_nobody() {
+        let folder = std::env::temp_dir().join(format!("lunix-left-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let control = folder.join("control");
+        fs::write(&control, "").unwrap();
+        let mut presence = Presence::new(&control).unwrap();
+        assert!(!presence.is_there());
+        let socket = Control::open(&control).unwrap();
+        assert!(presence.changed());
+        drop(socket);
+        assert!(!presence.changed());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn its_coming_and_going_is_noticed_and_nothing_else() {
         let folder = std::env::temp_dir().join(format!("lunix-udevd-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -237,12 +253,12 @@ mod tests {
             poll(&mut [PollFd::new(presence, PollFlags::IN)], Some(&limit)).unwrap() > 0
         };
         for _ in 0..2 {
-            fs::write(&control, "").unwrap();
+            let socket = Control::open(&control).unwrap();
             assert!(readable(&presence, 900) && presence.changed());
             fs::write(folder.join("queue"), "").unwrap();
             fs::remove_file(folder.join("queue")).unwrap();
             assert!(!readable(&presence, 20));
-            fs::remove_file(&control).unwrap();
+            drop(socket);
             assert!(readable(&presence, 900) && !presence.changed());
         }
         fs::remove_dir_all(&folder).unwrap();
