@@ -27,6 +27,7 @@ type Scenario = fn(&mut Run, &mut Guest) -> Result<()>;
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("one stick, one event, one toast", one),
     ("a stick without partitions", whole),
+    ("a stick that is mounted, and pulled out", mounted),
     ("ten sticks at once", ten),
     ("ten sticks in haste", haste),
 ];
@@ -157,6 +158,29 @@ fn whole(_: &mut Run, guest: &mut Guest) -> Result<()> {
     witness.hear_out()?;
     witness.exactly("hardware.usb.add", 1)?;
     witness.exactly("hardware.usb.remove", 1)
+}
+
+/// Asked for, it is mounted safely; without its stick it is mounted no more.
+fn mounted(_: &mut Run, guest: &mut Guest) -> Result<()> {
+    let mut witness = Witness::of(guest)?;
+    witness.client.subscribe("volume.*")?;
+    let stick = Stick::make(&guest.scratch, 3, Layout::Partition)?;
+    stick.plug(&mut guest.qemu.qmp)?;
+    witness.hear("hardware.usb.add", 1)?;
+    let mut client = guest.client()?;
+    let answer = client.request("volume.mount", r#"{"devnode": "/dev/sda1"}"#, NOTICED)?;
+    let answer = answer.context("no answer to volume.mount")?.json();
+    let target = format!("/media/{}", stick.label);
+    ensure!(answer["target"] == target.as_str(), "mounted at {answer} instead of {target}");
+    witness.hear("volume.mounted", 1)?;
+    let said = witness.first("volume.mounted")?;
+    ensure!(said["label"] == stick.label.as_str() && said["fstype"] == "vfat", "{said}");
+    stick.unplug(&mut guest.qemu.qmp)?;
+    witness.hear("volume.unmounted", 1)?;
+    witness.hear("hardware.usb.remove", 1)?;
+    let list = client.request("volume.list", "", NOTICED)?.context("no answer to volume.list")?.json();
+    ensure!(list.as_array().is_some_and(Vec::is_empty), "still there: {list}");
+    witness.exactly("volume.failed", 0)
 }
 
 /// The event carries the stick's volume, and where it is.

@@ -34,7 +34,7 @@ pub fn write(to: &Path, kernel: &Kernel, lunix: Option<&Path>, role: &Role) -> R
     archive.link("bin/sh", "busybox");
     if let Some(lunix) = lunix {
         archive.copy("bin/lunix", 0o755, lunix)?;
-        for applet in ["natsd", "natsdev", "natsinit", "natstoast", "udevadm"] {
+        for applet in ["natsd", "natsdev", "natsinit", "natsmount", "natstoast", "udevadm"] {
             archive.link(&format!("bin/{applet}"), "lunix");
         }
     }

@@ -1,4 +1,4 @@
-//! The machine with lunix in it: natsd, natsdev and natstoast under busybox, reachable from this machine.
+//! The machine with lunix in it: natsd, natsdev, natstoast and natsmount under busybox, reachable from this machine.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -18,10 +18,12 @@ const DAEMONS: &[(&str, &str)] = &[
     ("natsd", "-a 0.0.0.0 --socket /run/natsd.sock -c /run/natsd.conf"),
     ("natsdev", ""),
     ("natstoast", ""),
+    // Without rules it mounts what it is asked for.
+    ("natsmount", ""),
 ];
 
 /// What answers only when its daemon has the present state.
-const ANSWERS: &[&str] = &["hardware.list", "toast.list"];
+const ANSWERS: &[&str] = &["hardware.list", "toast.list", "volume.list"];
 
 /// MiB: what the target has, and what Debian's big kernel needs besides.
 pub const MEMORY: u32 = 256;
