@@ -418,6 +418,31 @@ fn nodes_of_modules_are_there_before_their_devices() {
     assert_eq!(world.stop_natsdev(), Some(0));
 }
 
+#[test]
+fn however_much_comes_at_once_the_end_of_it_is_said() {
+    if !inside("however_much_comes_at_once_the_end_of_it_is_said") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(&world, "SUBSYSTEM==\"mem\", SYMLINK+=\"by/%k\"\n");
+    start(&mut world, &rules);
+    let client = Client::connect();
+    let queue = world.folder.join("run/udev/queue");
+    let mut minor = 100;
+    // More than are handled in one turn, and as many as are.
+    for count in 1..=20 {
+        world.hold_natsdev(true);
+        for _ in 0..count {
+            minor += 1;
+            world.happen(&node("add", &format!("n{minor}"), &minor.to_string()));
+        }
+        world.hold_natsdev(false);
+        client.about("hardware.mem.add", &format!("/devices/virtual/mem/n{minor}"));
+        wait(|| !queue.exists(), || format!("the end of {count} events"));
+    }
+    assert_eq!(world.stop_natsdev(), Some(0));
+}
+
 /// All files below a folder, relative to it.
 fn files(folder: &Path) -> Vec<PathBuf> {
     fn walk(at: &Path, folder: &Path, found: &mut Vec<PathBuf>) {

@@ -104,6 +104,11 @@ impl Handling {
                 Err(NoTime) => self.workers.handle(event, message),
             }
         }
+        self.flag();
+    }
+
+    /// Says whether anything waits, to who waits for that.
+    pub(super) fn flag(&mut self) {
         let busy = !self.is_settled();
         if busy != self.flagged {
             // Without the folder nobody waits for it.
