@@ -211,12 +211,16 @@ impl<'d> Node<'d> {
 
     /// Makes it, unless it is there. Nobody but root can use a new one yet.
     pub(super) fn make(&self) -> io::Result<()> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
         let kind = if self.number.block { FileType::BlockDevice } else { FileType::CharacterDevice };
-        match mknodat(CWD, &self.path, kind, Mode::RUSR | Mode::WUSR, self.number.device()) {
-            Err(Errno::EXIST) => self.check(),
+        let made = || mknodat(CWD, &self.path, kind, Mode::RUSR | Mode::WUSR, self.number.device());
+        let mut result = made();
+        if let (Err(Errno::NOENT), Some(folder)) = (result, self.path.parent()) {
+            fs::create_dir_all(folder)?;
+            result = made();
+        }
+        match result {
+            // Whether it is this node, is looked at before anybody gets it.
+            Err(Errno::EXIST) => Ok(()),
             result => result.map_err(Into::into),
         }
     }
@@ -231,21 +235,20 @@ impl<'d> Node<'d> {
         Ok(())
     }
 
-    /// Whether the file is this node, and nothing else with its name.
-    pub(super) fn check(&self) -> io::Result<()> {
+    /// What the file is, if it is this node, and nothing else with its name.
+    pub(super) fn check(&self) -> io::Result<fs::Metadata> {
         let meta = fs::symlink_metadata(&self.path)?;
         let kind = meta.file_type();
         let right = if self.number.block { kind.is_block_device() } else { kind.is_char_device() };
         if right && meta.rdev() == self.number.device() {
-            return Ok(());
+            return Ok(meta);
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "another file has the name of the node"))
     }
 
     /// Gives it an owner, a group and permissions, which are never wider in between than before or after.
     pub(super) fn permit(&self, owner: Option<u32>, group: Option<u32>, mode: Option<u32>) -> io::Result<()> {
-        self.check()?;
-        give(&self.path, owner, group, mode)
+        give(&self.path, &self.check()?, owner, group, mode)
     }
 
     /// `block/8:0`, relative to /dev.
@@ -255,9 +258,14 @@ impl<'d> Node<'d> {
     }
 }
 
-/// Gives a node to its owner and group, with these permissions; what is `None` stays.
-pub(super) fn give(node: &Path, owner: Option<u32>, group: Option<u32>, mode: Option<u32>) -> io::Result<()> {
-    let meta = fs::symlink_metadata(node)?;
+/// Gives a node, of which `meta` is known, to its owner and group, with these permissions; what is `None` stays.
+pub(super) fn give(
+    node: &Path,
+    meta: &fs::Metadata,
+    owner: Option<u32>,
+    group: Option<u32>,
+    mode: Option<u32>,
+) -> io::Result<()> {
     let new = |wanted: Option<u32>, present| wanted.filter(|wanted| *wanted != present);
     // Nobody new may use it by the permissions of before.
     if let Some(mode) = new(mode, meta.permissions().mode() & 0o7777) {

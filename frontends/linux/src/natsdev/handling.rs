@@ -104,10 +104,9 @@ impl Handling {
                 Err(NoTime) => self.workers.handle(event, message),
             }
         }
-        self.flag();
     }
 
-    /// Says whether anything waits, to who waits for that.
+    /// Says whether anything waits, to who waits for that. To be called when what can be done in a turn is done.
     pub(super) fn flag(&mut self) {
         let busy = !self.is_settled();
         if busy != self.flagged {

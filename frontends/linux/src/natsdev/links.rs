@@ -79,14 +79,16 @@ impl<'r> Links<'r> {
     /// A link to a node, whoever else may want it: `/dev/block/8:0`.
     pub(super) fn point(&self, link: &[u8], node: &[u8]) -> io::Result<()> {
         let path = self.path(link);
-        if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_symlink()) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
         let ups = link.iter().filter(|byte| **byte == b'/').count();
         let target = [b"../".repeat(ups).as_slice(), node].concat();
         let target = Path::new(OsStr::from_bytes(&target));
-        if fs::read_link(&path).is_ok_and(|present| present == target) {
-            return Ok(());
+        match fs::read_link(&path) {
+            Ok(present) if present == target => return Ok(()),
+            // Something else has this name.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            _ => {}
         }
         let mut new = path.clone().into_os_string();
         new.push(format!(".#{}", std::process::id()));

@@ -85,12 +85,13 @@ impl<'l> Module<'l> {
 
 fn permit(root: &Root, node: &StaticNode<'_>) -> io::Result<()> {
     let path = path(root, node.node)?;
-    let kind = match fs::symlink_metadata(&path) {
-        Ok(meta) => meta.file_type(),
+    let meta = match fs::symlink_metadata(&path) {
+        Ok(meta) => meta,
         // Most rules are about modules that this machine does not have.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    let kind = meta.file_type();
     if !kind.is_char_device() && !kind.is_block_device() {
         return Ok(());
     }
@@ -126,7 +127,7 @@ fn permit(root: &Root, node: &StaticNode<'_>) -> io::Result<()> {
         (None, None, None) => Ok(()),
         // Who names a group wants it to have access.
         (owner, group, mode) => {
-            give(&path, owner, group, mode.or(Some(if group.is_some() { 0o660 } else { 0o600 })))
+            give(&path, &meta, owner, group, mode.or(Some(if group.is_some() { 0o660 } else { 0o600 })))
         }
     }
 }

@@ -43,11 +43,11 @@ impl Daemon {
                 break;
             }
         }
-        handling.flag();
         // Only when nothing waits: a `remove` that is still to be handled needs the device's entry.
         if !self.asked && handling.is_settled() && std::mem::take(&mut self.hotplug.gone_unseen) {
             sweep::sweep(handling.workers().ground().root());
         }
+        handling.flag();
         if self.asked || !handling.is_settled() {
             return more || (!self.asked && handling.may_ask());
         }

@@ -123,7 +123,7 @@ impl Machine<'_> {
         match node.check() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => node.remove(self.root),
+            Ok(_) => node.remove(self.root),
         }
     }
 

@@ -56,6 +56,7 @@ pub enum Strictness {
 #[derive(Clone, Debug)]
 pub struct Rules {
     table: Vec<u8>,
+    lines: u32,
     files: Vec<PathBuf>,
     /// What is not wrong, but not what it seems: a line each.
     pub remarks: Vec<Mistake>,
@@ -122,7 +123,7 @@ impl Rules {
 
     /// The table for `lunix_core::device::rules::Evaluation`.
     pub fn table(&self) -> Table<'_> {
-        Table::new(&self.table).unwrap_or(Table::EMPTY)
+        Table::known(&self.table, self.lines)
     }
 
     /// Bytes of the table.
@@ -254,7 +255,8 @@ impl Reading {
 
     fn finish(self) -> Result<Rules, Mistakes> {
         let remarks = self.notes.into_result()?;
-        Ok(Rules { table: self.table, files: self.files, remarks })
+        let lines = Table::new(&self.table).map_or(0, |table| table.lines());
+        Ok(Rules { table: self.table, lines, files: self.files, remarks })
     }
 }
 
