@@ -90,6 +90,13 @@ pub const WITNESSES: &[Tool] = &[
     tool("mkntfs", "ntfs-3g"),
     tool("genisoimage", "genisoimage"),
     tool("cpio", "cpio"),
+    tool("sfdisk", "fdisk"),
+    tool("mkfs.erofs", "erofs-utils"),
+    tool("mkfs.jffs2", "mtd-utils"),
+    tool("cryptsetup", "cryptsetup-bin"),
+    tool("mksquashfs", "squashfs-tools"),
+    tool("mkudffs", "udftools"),
+    tool("udevadm", "udev"),
 ];
 
 /// What building the static binaries needs.

@@ -263,10 +263,12 @@ impl<'r> Machine<'r> {
 
 /// The first folder above `below` that has a device in it.
 fn above(sys: &Path, below: &Path) -> Option<PathBuf> {
+    // These two are no devices, and nothing above them is.
+    let (devices, made_up) = (sys.join("devices"), sys.join("devices/virtual"));
     below
         .ancestors()
         .skip(1)
-        .take_while(|folder| folder.starts_with(sys) && *folder != sys)
+        .take_while(|folder| folder.starts_with(sys) && *folder != devices && *folder != made_up)
         .find(|folder| folder.join("uevent").exists())
         .map(Path::to_path_buf)
 }
