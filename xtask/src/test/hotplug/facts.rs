@@ -50,6 +50,12 @@ impl Devices {
     }
 }
 
+/// A major number, unless it is one that is given in the order in which modules come
+/// (Documentation/admin-guide/devices.txt).
+pub(super) fn number(major: u32) -> String {
+    if (234..=254).contains(&major) { "#".to_owned() } else { major.to_string() }
+}
+
 /// A path of the kernel without the numbers that follow the order of arrival.
 pub(super) fn plain(path: &str) -> String {
     path.split('/').map(component).collect::<Vec<_>>().join("/")
@@ -57,7 +63,7 @@ pub(super) fn plain(path: &str) -> String {
 
 fn component(name: &str) -> String {
     const COUNTED: &[&str] =
-        &["input", "event", "mouse", "js", "host", "hidraw", "wakeup", "sg", "hwmon", "ttyUSB"];
+        &["input", "event", "mouse", "js", "host", "hidraw", "wakeup", "sg", "hwmon", "ttyUSB", "scsi_tmf_"];
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if COUNTED.iter().any(|prefix| name.strip_prefix(prefix).is_some_and(digits)) {
         return format!("{}#", name.trim_end_matches(|c: char| c.is_ascii_digit()));
@@ -160,7 +166,7 @@ fn below_dev(
                         Some((bus, _)) => format!("bus/usb/{bus}/#"),
                         None => plain(path),
                     };
-                    let value = format!("/dev/{name} {kind} {major} {access}");
+                    let value = format!("/dev/{name} {kind} {} {access}", number(*major));
                     facts.insert(format!("node {device}"), value);
                 }
                 None => {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::facts::{Facts, plain};
+use super::facts::{Facts, number, plain};
 use crate::vm::rooted::Rooted;
 
 /// Starts both in the guest.
@@ -62,6 +62,7 @@ impl Heard {
                 let value = match key {
                     // Numbers that count, and times.
                     "SEQNUM" | "DEVNUM" | "DISKSEQ" | "USEC_INITIALIZED" | "MINOR" => "…".to_owned(),
+                    "MAJOR" => value.parse().map_or_else(|_| value.to_owned(), number),
                     "DEVNAME" if value.starts_with("/dev/bus/usb/") => "…".to_owned(),
                     "DEVLINKS" => sorted(value.split(' ')),
                     "TAGS" | "CURRENT_TAGS" => sorted(value.split(':')),

@@ -59,7 +59,8 @@ impl Manager {
     }
 }
 
-/// Process 1: mounts what a system mounts, and does what is said on the console.
+/// Process 1: mounts what a system mounts, makes the nodes of modules that are not loaded as `kmod static-nodes` says, and
+/// does what is said on the console.
 const INIT: &str = "\
 #!/bin/sh
 export PATH=/lunix:/usr/bin:/usr/sbin
@@ -67,7 +68,12 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /run
-kmod static-nodes --format=tmpfiles > /run/nodes && systemd-tmpfiles --create --boot /run/nodes
+while read -r module node number; do
+  [ \"$module\" = '#' ] && continue
+  pair=${number#?}
+  mkdir -p \"/dev/$(dirname \"$node\")\"
+  mknod -m 600 \"/dev/$node\" \"${number%%[0-9]*}\" \"${pair%:*}\" \"${pair#*:}\"
+done < /lib/modules/$(uname -r)/modules.devname
 stty -F /dev/ttyS0 -echo
 exec < /dev/ttyS0 > /dev/ttyS0 2>&1
 echo the shell is here
