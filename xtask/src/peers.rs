@@ -27,6 +27,18 @@ pub fn cargo_deny() -> Result<PathBuf> {
     }
 }
 
+/// nats-py, in the environment that `tests/interop/python/run.sh` has, too.
+pub fn nats_py() -> Result<()> {
+    let home = paths::cache()?.join("interop-python");
+    if !home.join("bin/python").exists() {
+        setup::need(setup::PYTHON)?;
+        shell::quiet(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+    }
+    let mut install = Command::new(home.join("bin/pip"));
+    install.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    shell::quiet(install.arg(paths::root().join("tests/interop/python/requirements.txt")))
+}
+
 /// `program` of this version of `package`, from the cache.
 fn fetched(program: &str, package: &str, version: &str) -> Result<PathBuf> {
     let home = paths::cache()?.join(format!("{program}-{version}"));

@@ -115,6 +115,9 @@ pub(super) fn unit(run: &mut Run) -> Result<()> {
         Ok(program) => drop(command.env("NATS_SERVER", program)),
         Err(error) => run.write(&format!("nats-server {}: {error:#}", peers::NATS_SERVER)),
     }
+    if let Err(error) = peers::nats_py() {
+        run.write(&format!("nats-py: {error:#}"));
+    }
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     run.command(Form::Libtest, &mut command)
 }
