@@ -145,7 +145,7 @@ impl Presence {
         self.is_there()
     }
 
-    /// Watches the socket, whose links change only when it goes; without one, the folder in which it will be.
+    /// Watches the socket, whose links change only when it goes; without one, or one that only root may watch, its folder.
     fn watch(&mut self) {
         loop {
             if let Some(watch) = self.watch.take() {
@@ -154,10 +154,12 @@ impl Presence {
             }
             let gone = WatchFlags::ATTRIB | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
             let come = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+            let there = self.control.exists();
             self.watch = add_watch(&self.notify, &self.control, gone).ok();
-            let there = self.watch.is_some();
             if let (None, Some(folder)) = (self.watch, self.control.parent()) {
-                self.watch = add_watch(&self.notify, folder, come).ok();
+                let or_gone =
+                    if there { WatchFlags::DELETE | WatchFlags::MOVED_FROM } else { WatchFlags::empty() };
+                self.watch = add_watch(&self.notify, folder, come | or_gone).ok();
             }
             let mut room = [MaybeUninit::uninit(); 1024];
             let mut reader = Reader::new(&self.notify, &mut room);
