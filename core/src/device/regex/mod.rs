@@ -12,8 +12,8 @@
 //! part may begin follows where it may end. So no expression takes a time that grows faster than the text's length allows, and
 //! of several ways to match, the longest one is at hand, as POSIX wants it.
 
-mod class;
 mod positions;
+mod set;
 mod syntax;
 
 use positions::Positions;
@@ -208,7 +208,7 @@ fn once(atom: &Atom<'_>, subject: &[u8], begins: &Positions) -> Positions {
         Atom::End => begins.only(subject.len()),
         Atom::Any => begins.after(subject, |_| true),
         Atom::Byte(wanted) => begins.after(subject, |byte| byte == *wanted),
-        Atom::Set(set) => begins.after(subject, |byte| class::has(set, byte)),
+        Atom::Set(set) => begins.after(subject, |byte| set::has(set, byte)),
     }
 }
 

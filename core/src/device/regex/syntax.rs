@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::class::bracket;
+use super::set::bracket;
 
 /// Groups in one another: the depth of the stack depends on it.
 const NESTED: usize = 16;

@@ -1,5 +1,7 @@
 //! Patterns as fnmatch(3) has them, without flags: `*` and `?` also stand for a slash and for a leading dot.
 
+use crate::device::class::is_of;
+
 /// Whether `pattern` is more than itself.
 pub(in crate::device) fn is_glob(pattern: &[u8]) -> bool {
     pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
@@ -89,22 +91,7 @@ fn class(inside: &[u8], byte: u8, any_case: bool) -> Option<(bool, &[u8])> {
 fn named_class(named: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let end = named.windows(2).take(8).position(|two| two == b":]")?;
     let (name, rest) = named.split_at_checked(end)?;
-    let is = match name {
-        b"alnum" => byte.is_ascii_alphanumeric(),
-        b"alpha" => byte.is_ascii_alphabetic(),
-        b"blank" => matches!(byte, b' ' | b'\t'),
-        b"cntrl" => byte.is_ascii_control(),
-        b"digit" => byte.is_ascii_digit(),
-        b"graph" => byte.is_ascii_graphic(),
-        b"lower" => byte.is_ascii_lowercase(),
-        b"print" => byte.is_ascii_graphic() || byte == b' ',
-        b"punct" => byte.is_ascii_punctuation(),
-        b"space" => byte.is_ascii_whitespace() || byte == 0x0b,
-        b"upper" => byte.is_ascii_uppercase(),
-        b"xdigit" => byte.is_ascii_hexdigit(),
-        _ => return None,
-    };
-    Some((is, rest.get(2..)?))
+    Some((is_of(name, byte)?, rest.get(2..)?))
 }
 
 #[cfg(test)]
