@@ -20,9 +20,11 @@
 
 pub mod broker;
 pub mod device;
+pub mod machine;
 pub mod micro;
 pub mod mount;
 pub mod session;
+pub mod slots;
 pub mod supervise;
 pub mod time;
 pub mod toast;

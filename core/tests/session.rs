@@ -202,6 +202,40 @@ fn what_overflows_while_away_is_counted_to_the_byte() {
     }
 }
 
+/// However few bytes are left: a server that pings, or is to be pinged, costs no message.
+#[test]
+fn pings_push_nothing_out() {
+    for overflow in [Overflow::DropOldest, Overflow::RefuseNewest] {
+        for capacity in 200..300 {
+            let mut pair = Pair::new(lunix_core::session::Config { overflow, ..config(1) }, capacity);
+            let interval = Duration::from_secs(60);
+            pair.keep_alive = Some(KeepAlive { interval, timeout: Duration::from_secs(10) });
+            pair.settle();
+            let mut published = 0;
+            for length in (0..20).rev() {
+                let message = Outgoing::new(b"n", &[b'x'; 20][..length]);
+                while pair.client.outbox_used() + message.room() <= capacity {
+                    pair.client.publish(message).unwrap();
+                    published += 1;
+                }
+            }
+            // Nothing leaves, and the server goes on asking.
+            for _ in 0..5 {
+                pair.client.receive(pair.now, b"PING\r\n");
+                assert!(!pair.client.outgoing().is_empty());
+            }
+            pair.client.handle(pair.now + interval, Input::Tick);
+            let queued = String::from_utf8(pair.client.outgoing().to_vec()).unwrap();
+            let count = |verb: &str| queued.split("\r\n").filter(|line| line.starts_with(verb)).count();
+            assert_eq!((count("PUB "), count("PING")), (published, 1), "{queued}");
+            assert!(count("PONG") > 0, "{queued}");
+            assert_eq!(pair.client.dropped(), (0, 0));
+            pair.settle();
+            assert_eq!(pair.server().executed.len(), published);
+        }
+    }
+}
+
 #[test]
 fn a_server_that_takes_less_gets_no_more() {
     let mut pair = pair();

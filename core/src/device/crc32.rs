@@ -1,13 +1,28 @@
-//! CRC-32 (polynomial 0x04c11db7, bits reversed), without a table: what is checked is small.
+//! CRC-32 (polynomial 0x04c11db7, bits reversed), four bits at a time: what is checked is small.
+
+/// The remainders of four bits.
+const TABLE: [u32; 16] = {
+    let mut table = [0; 16];
+    let mut index = 0;
+    while index < 16 {
+        let mut crc = index as u32;
+        let mut bit = 0;
+        while bit < 4 {
+            crc = crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
+            bit += 1;
+        }
+        table[index] = crc;
+        index += 1;
+    }
+    table
+};
 
 /// Goes on from `crc` over `bytes`; no inversion before or after.
-pub(super) fn update(mut crc: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn update(mut crc: u32, bytes: &[u8]) -> u32 {
     for byte in bytes {
         crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            let out = crc & 1;
-            crc = crc >> 1 ^ if out == 1 { 0xedb8_8320 } else { 0 };
-        }
+        crc = crc >> 4 ^ TABLE[crc as usize & 15];
+        crc = crc >> 4 ^ TABLE[crc as usize & 15];
     }
     crc
 }

@@ -23,7 +23,7 @@
 //! Nothing here opens a file or a socket: the driver scans, reads and sends.
 
 mod class;
-mod crc32;
+pub(crate) mod crc32;
 pub mod encode;
 pub mod hwdb;
 pub mod input;

@@ -7,6 +7,12 @@ use lunix_proto::nats::encode;
 use super::Session;
 use super::connection::{Phase, Ping};
 
+/// Room for PING or PONG.
+const LINE: usize = 8;
+/// Room of the outbox that only PING and PONG take, one of each at least: nothing that waits is given up for them, and a server
+/// that died is found out although nothing else has room.
+pub(super) const KEPT: usize = 2 * LINE;
+
 /// Lines that go ahead of the outbox: the hand-shake and the subscriptions.
 #[derive(Debug)]
 pub(super) struct Control<B> {
@@ -53,7 +59,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const SUBS: usize, const REQS: usize> Session
         if !matches!(self.phase, Phase::Proving { .. } | Phase::Up { .. }) {
             return;
         }
-        while self.pongs_owed > 0 && self.append_control(8, encode::pong).is_ok() {
+        while self.pongs_owed > 0 && self.append_control(KEPT, encode::pong).is_ok() {
             self.pongs_owed -= 1;
         }
         if !self.is_ready() {
@@ -78,6 +84,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const SUBS: usize, const REQS: usize> Session
         if self.restoring {
             return self.control.append(|out| subscriptions.encode(index, out));
         }
+        let room = room.saturating_add(KEPT);
         if self.outbox.append(room, |out| subscriptions.encode(index, out)).is_ok() {
             return Ok(());
         }
@@ -89,20 +96,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>, const SUBS: usize, const REQS: usize> Session
     fn append_control(
         &mut self,
         room: usize,
-        encode: impl Fn(&mut [u8]) -> Result<usize, Full>,
+        encode: impl FnOnce(&mut [u8]) -> Result<usize, Full>,
     ) -> Result<(), Full> {
         if self.restoring || !self.is_ready() {
             return self.control.append(encode);
         }
-        if self.outbox.append(room, &encode).is_ok() {
-            return Ok(());
-        }
-        self.overflow(room);
         self.outbox.append(room, encode)
     }
 
     pub(super) fn send_ping(&mut self) {
-        if self.append_control(8, encode::ping).is_ok() {
+        if self.append_control(LINE, encode::ping).is_ok() {
             let bytes = self.taken + self.outbox.unsent().len() as u64;
             self.ping = Some(Ping { covers: self.barriers, bytes, sent: self.now });
         }

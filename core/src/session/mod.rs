@@ -317,11 +317,12 @@ impl<'a> Outgoing<'a> {
         Self { subject, reply: None, header: &[], payload }
     }
 
-    /// Room that it takes on the wire, at most.
+    /// Room that the outbox must have for it: what it takes on the wire, at most, and what is kept free beside it for
+    /// answers to the server's pings.
     pub fn room(&self) -> usize {
         /// `HPUB`, four spaces, two numbers, two line ends.
         const FRAME: usize = 4 + 4 + 2 * 10 + 4;
-        FRAME
+        (FRAME + control::KEPT)
             .saturating_add(self.subject.len())
             .saturating_add(self.reply.unwrap_or_default().len())
             .saturating_add(self.header.len())

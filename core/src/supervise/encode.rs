@@ -6,7 +6,7 @@
 use lunix_proto::{Full, json::Writer, nats::subject::push_token};
 
 use super::{
-    system::{Exit, Report},
+    action::{Exit, Report},
     table::State,
 };
 

@@ -6,16 +6,18 @@
 pub enum State {
     /// Being spawned, or running and not yet ready.
     Starting,
-    /// Running and fit for use.
+    /// Running and fit for use, or a oneshot that is done.
     Ready,
-    /// Asked to end, not yet gone.
+    /// Asked to end, not yet gone; or a oneshot that is being undone.
     Stopping,
     /// Not running, and not meant to.
     Stopped,
-    /// Given up: restarted too often, or its process cannot be killed.
+    /// Given up: restarted too often, or what it needs has failed, or its process cannot be killed.
     Failed,
-    /// Ended by itself; started again when its delay is over and its needs are ready.
+    /// Ended by itself; started again when its delay is over and its needs are fulfilled.
     Backoff,
+    /// Not running until its trigger comes.
+    Waiting,
 }
 
 impl State {
@@ -32,6 +34,7 @@ impl State {
             Self::Stopped => "stopped",
             Self::Failed => "failed",
             Self::Backoff => "backoff",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -41,6 +44,8 @@ impl State {
 pub enum Phase {
     /// No process.
     Stopped,
+    /// No process; its trigger makes one.
+    Waiting,
     /// A [`SpawnTicket`](super::SpawnTicket) is out; a process may or may not exist.
     Spawning,
     /// As `Spawning`, but whatever comes of it shall end.
@@ -49,29 +54,39 @@ pub enum Phase {
     Starting,
     /// A process that is ready.
     Ready,
-    /// A process that was sent the stop signal.
+    /// No process: a oneshot's work is done.
+    Done,
+    /// A process that was sent a signal of its stop sequence.
     Terminating,
     /// A process that was sent SIGKILL.
     Killing,
     /// A process that outlived SIGKILL: it sleeps in the kernel and nothing can be done.
     Stuck,
+    /// A ticket is out for the process that undoes a oneshot.
+    Reverting,
+    /// A process that undoes a oneshot.
+    Undoing,
     /// No process; one comes when the delay is over.
     Backoff,
-    /// No process; none comes unless asked for.
+    /// No process; none comes unless asked for, or what it lacked comes back.
     Failed,
 }
 
 impl Phase {
     /// Every phase, in the table's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Stopped,
+        Self::Waiting,
         Self::Spawning,
         Self::Cancelling,
         Self::Starting,
         Self::Ready,
+        Self::Done,
         Self::Terminating,
         Self::Killing,
         Self::Stuck,
+        Self::Reverting,
+        Self::Undoing,
         Self::Backoff,
         Self::Failed,
     ];
@@ -80,9 +95,12 @@ impl Phase {
     pub const fn state(self) -> State {
         match self {
             Self::Stopped => State::Stopped,
+            Self::Waiting => State::Waiting,
             Self::Spawning | Self::Starting => State::Starting,
-            Self::Ready => State::Ready,
-            Self::Cancelling | Self::Terminating | Self::Killing => State::Stopping,
+            Self::Ready | Self::Done => State::Ready,
+            Self::Cancelling | Self::Terminating | Self::Killing | Self::Reverting | Self::Undoing => {
+                State::Stopping
+            }
             Self::Backoff => State::Backoff,
             Self::Stuck | Self::Failed => State::Failed,
         }
@@ -90,33 +108,62 @@ impl Phase {
 
     /// Whether a process exists in this phase.
     pub const fn has_process(self) -> bool {
-        matches!(self, Self::Starting | Self::Ready | Self::Terminating | Self::Killing | Self::Stuck)
+        matches!(
+            self,
+            Self::Starting | Self::Ready | Self::Terminating | Self::Killing | Self::Stuck | Self::Undoing
+        )
     }
 
-    /// Whether what the service needs may stop: there is no process that still could use it or still could end.
+    /// Whether a ticket is out in this phase, so that a process may exist.
+    pub const fn has_ticket(self) -> bool {
+        matches!(self, Self::Spawning | Self::Cancelling | Self::Reverting)
+    }
+
+    /// Whether what needs the service may start.
+    pub const fn is_fulfilled(self) -> bool {
+        matches!(self, Self::Ready | Self::Done | Self::Waiting)
+    }
+
+    /// Whether what the service needs may stop: there is nothing that still could use it or still could end.
     pub const fn is_down(self) -> bool {
         matches!(self, Self::Stopped | Self::Stuck | Self::Backoff | Self::Failed)
     }
 }
 
-/// What can happen to one service. The end of a process arrives as one of three events, because what
+/// What can happen to one service. The end of a process arrives as one of five events, because what
 /// follows depends on what was wanted and on how often it ended before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// It is its turn to start: it is wanted and its needs are ready.
+    /// It is its turn to start: it is wanted, and nothing holds it back.
     Start,
-    /// It is its turn to stop: it is not wanted and nothing that needs it runs.
+    /// It is its turn to wait for its trigger: it is wanted on demand, and nothing holds it back.
+    Wait,
+    /// Its trigger came, and nothing holds it back.
+    Trigger,
+    /// It is its turn to stop: it is not wanted, and nothing that needs it runs.
     Stop,
+    /// As `Stop`, but there is something to undo.
+    Undo,
     /// Everything shall end at once.
     Kill,
     /// The ticket was answered: there is a process.
     Spawned,
     /// The process says that it is ready, or its readiness is its start.
     Ready,
+    /// It shall read its configuration anew.
+    Reload,
     /// The deadline of the phase has passed.
     Timeout,
-    /// The process ended (or could not be made), and that is what was wanted.
+    /// The deadline of a stop signal has passed, and it was not the last one.
+    Escalate,
+    /// What it lacks does not come by itself: a need that has failed or is stopped.
+    Starve,
+    /// The process ended (or could not be made), and nothing follows.
     Ended,
+    /// The process of a oneshot ended, its work done.
+    Done,
+    /// The process ended, and the next one comes with the next trigger.
+    Rest,
     /// The process ended (or could not be made) by itself, and may be tried again.
     Lapsed,
     /// The process ended (or could not be made) by itself once too often.
@@ -125,14 +172,22 @@ pub enum Event {
 
 impl Event {
     /// Every event, in the table's order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
+        Self::Wait,
+        Self::Trigger,
         Self::Stop,
+        Self::Undo,
         Self::Kill,
         Self::Spawned,
         Self::Ready,
+        Self::Reload,
         Self::Timeout,
+        Self::Escalate,
+        Self::Starve,
         Self::Ended,
+        Self::Done,
+        Self::Rest,
         Self::Lapsed,
         Self::Exhausted,
     ];
@@ -143,8 +198,10 @@ impl Event {
 pub(super) enum Command {
     None,
     Spawn,
+    Undo,
     Terminate,
     Kill,
+    Reload,
 }
 
 /// One cell of the table.
@@ -158,42 +215,77 @@ pub(super) enum Step {
 const NO_PROCESS: &str = "there is no process";
 const NO_TICKET: &str = "no ticket is out";
 const NO_DEADLINE: &str = "this phase has no deadline";
+const NO_SEQUENCE: &str = "no stop signal was sent, or the last one";
+const NO_TRIGGER: &str = "its trigger is not watched";
 const RETRY_IS_START: &str = "a retry that is due is a start";
 const TICKET_FIRST: &str = "the ticket is answered first";
-const ENDS_AS_ASKED: &str = "what is cancelled ends as it was asked to";
+const ENDS_AS_ASKED: &str = "what shall end ends as it was asked to";
+const NOT_DONE: &str = "there is nothing to undo";
+const ONLY_WHOLE: &str = "only a start that was not stopped can be done or rest";
+const ENDING: &str = "it is ending";
+const NOT_READY: &str = "it is not ready yet";
+const HAS_STARTED: &str = "it has started already";
 
 /// The table. Nothing else in the crate moves a service from one phase to another.
 pub(super) const fn step(phase: Phase, event: Event) -> Step {
     use {Event as E, Phase as P};
     match (phase, event) {
         (P::Stopped | P::Backoff | P::Failed, E::Start) => Step::To(P::Spawning, Command::Spawn),
-        (_, E::Start) => Step::Stay,
+        (P::Stopped | P::Backoff | P::Failed, E::Wait) => Step::To(P::Waiting, Command::None),
+        (P::Waiting, E::Trigger) => Step::To(P::Spawning, Command::Spawn),
+        (P::Stopped | P::Done | P::Failed, E::Trigger) => Step::Never(NO_TRIGGER),
+        (_, E::Start | E::Wait | E::Trigger) => Step::Stay,
 
         (P::Spawning, E::Stop | E::Kill) => Step::To(P::Cancelling, Command::None),
         (P::Starting | P::Ready, E::Stop) => Step::To(P::Terminating, Command::Terminate),
-        (P::Starting | P::Ready | P::Terminating, E::Kill) => Step::To(P::Killing, Command::Kill),
-        (P::Backoff | P::Failed, E::Stop | E::Kill) => Step::To(P::Stopped, Command::None),
-        (P::Stopped | P::Cancelling | P::Terminating | P::Killing | P::Stuck, E::Stop | E::Kill) => {
-            Step::Stay
+        (P::Starting | P::Ready | P::Terminating | P::Undoing, E::Kill) => {
+            Step::To(P::Killing, Command::Kill)
         }
+        (P::Waiting | P::Done | P::Backoff | P::Failed, E::Stop | E::Kill) => {
+            Step::To(P::Stopped, Command::None)
+        }
+        (_, E::Stop | E::Kill) => Step::Stay,
+        (P::Done, E::Undo) => Step::To(P::Reverting, Command::Undo),
+        (_, E::Undo) => Step::Never(NOT_DONE),
 
         (P::Spawning, E::Spawned) => Step::To(P::Starting, Command::None),
         (P::Cancelling, E::Spawned) => Step::To(P::Terminating, Command::Terminate),
+        (P::Reverting, E::Spawned) => Step::To(P::Undoing, Command::None),
         (_, E::Spawned) => Step::Never(NO_TICKET),
 
         (P::Starting, E::Ready) => Step::To(P::Ready, Command::None),
-        (P::Ready | P::Terminating | P::Killing | P::Stuck, E::Ready) => Step::Stay,
-        (P::Spawning | P::Cancelling, E::Ready) => Step::Never(TICKET_FIRST),
-        (P::Stopped | P::Backoff | P::Failed, E::Ready) => Step::Never(NO_PROCESS),
+        (P::Ready | P::Terminating | P::Killing | P::Stuck | P::Undoing, E::Ready) => Step::Stay,
+        (P::Spawning | P::Cancelling | P::Reverting, E::Ready | E::Reload) => Step::Never(TICKET_FIRST),
+        (_, E::Ready) => Step::Never(NO_PROCESS),
 
-        (P::Starting, E::Timeout) => Step::To(P::Terminating, Command::Terminate),
-        (P::Terminating, E::Timeout) => Step::To(P::Killing, Command::Kill),
+        (P::Ready, E::Reload) => Step::To(P::Ready, Command::Reload),
+        (P::Starting, E::Reload) => Step::Never(NOT_READY),
+        (P::Terminating | P::Killing | P::Stuck | P::Undoing, E::Reload) => Step::Never(ENDING),
+        (_, E::Reload) => Step::Never(NO_PROCESS),
+
+        (P::Starting | P::Ready, E::Timeout) => Step::To(P::Terminating, Command::Terminate),
+        (P::Terminating | P::Undoing, E::Timeout) => Step::To(P::Killing, Command::Kill),
         (P::Killing, E::Timeout) => Step::To(P::Stuck, Command::None),
         (P::Backoff, E::Timeout) => Step::Never(RETRY_IS_START),
         (_, E::Timeout) => Step::Never(NO_DEADLINE),
+        (P::Terminating, E::Escalate) => Step::To(P::Terminating, Command::Terminate),
+        (_, E::Escalate) => Step::Never(NO_SEQUENCE),
 
-        (P::Stopped | P::Backoff | P::Failed, E::Ended | E::Lapsed | E::Exhausted) => Step::Never(NO_PROCESS),
-        (P::Cancelling, E::Lapsed | E::Exhausted) => Step::Never(ENDS_AS_ASKED),
+        (P::Stopped | P::Waiting | P::Backoff, E::Starve) => Step::To(P::Failed, Command::None),
+        (P::Failed, E::Starve) => Step::Stay,
+        (_, E::Starve) => Step::Never(HAS_STARTED),
+
+        (
+            P::Stopped | P::Waiting | P::Done | P::Backoff | P::Failed,
+            E::Ended | E::Done | E::Rest | E::Lapsed | E::Exhausted,
+        ) => Step::Never(NO_PROCESS),
+        (P::Spawning, E::Done) => Step::Never(TICKET_FIRST),
+        (P::Starting | P::Ready, E::Done) => Step::To(P::Done, Command::None),
+        (P::Spawning | P::Starting | P::Ready | P::Terminating | P::Killing | P::Stuck, E::Rest) => {
+            Step::To(P::Waiting, Command::None)
+        }
+        (_, E::Done | E::Rest) => Step::Never(ONLY_WHOLE),
+        (P::Cancelling | P::Reverting | P::Undoing, E::Lapsed | E::Exhausted) => Step::Never(ENDS_AS_ASKED),
         (_, E::Ended) => Step::To(P::Stopped, Command::None),
         (_, E::Lapsed) => Step::To(P::Backoff, Command::None),
         (_, E::Exhausted) => Step::To(P::Failed, Command::None),
@@ -220,7 +312,7 @@ mod tests {
         out += &"---|".repeat(Event::ALL.len());
         for phase in Phase::ALL {
             let process = match phase {
-                Phase::Spawning | Phase::Cancelling => "perhaps",
+                _ if phase.has_ticket() => "perhaps",
                 _ if phase.has_process() => "yes",
                 _ => "no",
             };
@@ -240,7 +332,7 @@ mod tests {
                 }
             }
         }
-        out += "\n\n`=` stays; *spawn*, *terminate*, *kill* are what the driver is told to do; `-n` cannot happen, because:\n";
+        out += "\n\n`=` stays; *spawn*, *undo*, *terminate*, *kill*, *reload* are what the driver is told to do; `-n` cannot happen, because:\n";
         for (at, why) in reasons.iter().enumerate() {
             out += &format!("\n{}. {why}", at + 1);
         }
@@ -267,7 +359,10 @@ mod tests {
                 let appears = !phase.has_process() && next.has_process();
                 let vanishes = phase.has_process() && !next.has_process();
                 assert_eq!(appears, event == Event::Spawned, "{phase:?} x {event:?}");
-                let end = matches!(event, Event::Ended | Event::Lapsed | Event::Exhausted);
+                let end = matches!(
+                    event,
+                    Event::Ended | Event::Done | Event::Rest | Event::Lapsed | Event::Exhausted
+                );
                 assert!(!vanishes || end, "{phase:?} x {event:?}");
             }
         }
@@ -276,7 +371,7 @@ mod tests {
     #[test]
     fn every_state_has_its_token() {
         let tokens: Vec<_> = Phase::ALL.iter().map(|phase| phase.state().as_str()).collect();
-        for token in ["starting", "ready", "stopping", "stopped", "failed", "backoff"] {
+        for token in ["starting", "ready", "stopping", "stopped", "failed", "backoff", "waiting"] {
             assert!(tokens.contains(&token), "{token}");
         }
         assert!(Phase::Stuck.is_down() && !Phase::Killing.is_down());
