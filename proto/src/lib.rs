@@ -1,4 +1,4 @@
-//! Wire codecs of lunix: the NATS client protocol ([`nats`]) and JSON ([`json`]).
+//! Wire codecs of lunix: the NATS client protocol ([`nats`]), MQTT ([`mqtt`]), WebSocket ([`ws`]) and JSON ([`json`]).
 //!
 //! Decoders borrow from the caller's bytes and never copy, encoders write into the caller's slice and
 //! answer [`Full`] when it is too short. Nothing here allocates, nothing panics, whatever the input.
@@ -10,9 +10,11 @@
 struct Readme;
 
 pub mod json;
+pub mod mqtt;
 pub mod nats;
 pub mod nkey;
 mod out;
+pub mod ws;
 
 /// An encoder's output did not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

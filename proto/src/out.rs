@@ -24,6 +24,16 @@ impl<'o> Out<'o> {
         self.len = end;
     }
 
+    /// How much was written, or would have been.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes this an output that no slice can hold.
+    pub(crate) const fn overflow(&mut self) {
+        self.len = usize::MAX;
+    }
+
     /// In decimal.
     pub(crate) fn put_number(&mut self, number: u64) {
         // 20 digits are u64::MAX.

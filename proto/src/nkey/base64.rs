@@ -25,6 +25,7 @@ impl core::fmt::Display for Base64Error {
 impl core::error::Error for Base64Error {}
 
 const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const USUAL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// How many bytes `len` letters without padding are, at most.
 pub const fn decoded_len(len: usize) -> usize {
@@ -103,6 +104,30 @@ fn decode<'o>(text: &[u8], last: [u8; 2], out: &'o mut [u8]) -> Result<&'o [u8],
 /// # Errors
 /// `out` is too short.
 pub fn encode_url<'o>(bytes: &[u8], out: &'o mut [u8]) -> Result<&'o str, Full> {
+    encode_with(bytes, URL, b"", out)
+}
+
+/// Writes `bytes` as the usual letters, with padding.
+///
+/// ```
+/// use lunix_proto::nkey::base64::encode;
+/// let mut room = [0; 8];
+/// assert_eq!(encode(b"\xFB\xFF", &mut room), Ok("+/8="));
+/// assert_eq!(encode(b"\xFB\xFF", &mut room[..3]).unwrap_err().needed, 4);
+/// ```
+///
+/// # Errors
+/// `out` is too short.
+pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Result<&'o str, Full> {
+    encode_with(bytes, USUAL, b"==", out)
+}
+
+fn encode_with<'o>(
+    bytes: &[u8],
+    letters: &[u8; 64],
+    padding: &[u8],
+    out: &'o mut [u8],
+) -> Result<&'o str, Full> {
     let mut cursor = Out::new(out);
     for group in bytes.chunks(3) {
         let mut padded = [0; 4];
@@ -110,8 +135,9 @@ pub fn encode_url<'o>(bytes: &[u8], out: &'o mut [u8]) -> Result<&'o str, Full> 
         let bits = u32::from_be_bytes(padded);
         for shift in [18, 12, 6, 0].into_iter().take(group.len() + 1) {
             let digit = usize::try_from((bits >> shift) & 63).unwrap_or(0);
-            cursor.put(&[URL.get(digit).copied().unwrap_or(b'A')]);
+            cursor.put(&[letters.get(digit).copied().unwrap_or(b'A')]);
         }
+        cursor.put(padding.get(..3 - group.len()).unwrap_or_default());
     }
     let len = cursor.finish()?;
     let text: &'o [u8] = out;
