@@ -11,16 +11,21 @@ pub mod config;
 pub mod device;
 pub mod json;
 pub mod leaf;
+pub mod machine;
 pub mod mount;
+pub mod mqtt;
 pub mod nats;
 pub mod nkey;
 pub mod queue;
 pub mod regex;
 pub mod rules;
+pub mod services;
 pub mod session;
+pub mod slots;
 pub mod supervise;
 pub mod toast;
 pub mod uevent;
+pub mod ws;
 
 /// A target.
 pub type Target = fn(&[u8]);
@@ -48,8 +53,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("usb_interfaces", builtins::usb_interfaces),
     ("partition_table", device::partition_table),
     ("volume_probe", device::volume_probe),
+    ("machine_kmsg", machine::kmsg),
+    ("machine_texts", machine::texts),
     ("mount_name", mount::name),
     ("mount_ops", mount::ops),
+    ("mqtt_client_stream", mqtt::client_stream),
+    ("mqtt_remap", mqtt::remap),
+    ("mqtt_server_stream", mqtt::server_stream),
+    ("mqtt_subject", mqtt::subject),
     ("nats_client_stream", nats::client_stream),
     ("nats_leaf_stream", nats::leaf_stream),
     ("nats_connect_info", nats::connect_info),
@@ -60,11 +71,22 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rules_evaluate", rules::evaluate),
     ("rules_parse", rules::parse),
     ("session_ops", session::ops),
+    ("services_files", services::files),
+    ("services_toml", services::toml),
+    ("services_units", services::units),
+    ("slots_device_tree", slots::device_tree),
+    ("slots_environment", slots::environment),
+    ("slots_header", slots::header),
+    ("slots_manifest", slots::manifest),
+    ("slots_power", slots::power),
     ("subject_match", nats::subject_match),
     ("supervise_notices", supervise::notices),
     ("supervise_ops", supervise::ops),
+    ("supervise_saved", supervise::saved),
     ("toast_json", toast::json),
     ("toast_ops", toast::ops),
     ("uevent_parse", uevent::parse),
     ("uevent_roundtrip", uevent::roundtrip),
+    ("ws_client_stream", ws::client_stream),
+    ("ws_server_stream", ws::server_stream),
 ];
