@@ -1,5 +1,6 @@
 //! What the multi-call program can be: the daemons, the commands of `lunix`, and tools of others that scripts call.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::{Command, Matches};
@@ -27,14 +28,31 @@ pub const DAEMONS: &[Applet] = &[
     Applet { command: &crate::natstoast::COMMAND, run: crate::natstoast::run },
 ];
 
+/// The program that other protocols come by.
+pub const BRIDGE: &str = "lunix-bridge";
+
+/// Where it is, if it is beside ours.
+pub fn bridge() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok()?.with_file_name(BRIDGE);
+    beside.is_file().then_some(beside)
+}
+
 /// The commands for people: `lunix NAME …`.
 pub const COMMANDS: &[Applet] = &[
+    #[cfg(feature = "natsinit")]
+    Applet { command: &crate::natsinit::power::REEXEC, run: crate::natsinit::power::reexec },
     #[cfg(all(feature = "commands", feature = "natsinit"))]
     Applet { command: &crate::up::COMMAND, run: crate::up::run },
     #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::watch::COMMAND, run: crate::ctl::watch::run },
     #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::devices::COMMAND, run: crate::ctl::devices::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::services::COMMAND, run: crate::ctl::services::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::top::COMMAND, run: crate::ctl::top::run },
+    #[cfg(feature = "commands")]
+    Applet { command: &crate::ctl::boot::COMMAND, run: crate::ctl::boot::run },
     #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::sub::COMMAND, run: crate::ctl::sub::run },
     #[cfg(feature = "commands")]
@@ -43,12 +61,26 @@ pub const COMMANDS: &[Applet] = &[
     Applet { command: &crate::ctl::req::COMMAND, run: crate::ctl::req::run },
     #[cfg(feature = "commands")]
     Applet { command: &crate::ctl::toast::COMMAND, run: crate::ctl::toast::run },
+    #[cfg(feature = "bench")]
+    Applet { command: &crate::ctl::bench::COMMAND, run: crate::ctl::bench::run },
+    #[cfg(feature = "import-unit")]
+    Applet { command: &crate::ctl::import_unit::COMMAND, run: crate::ctl::import_unit::run },
+    #[cfg(feature = "upgrade")]
+    Applet { command: &crate::upgrade::COMMAND, run: crate::upgrade::run },
     #[cfg(feature = "commands")]
     Applet { command: &crate::schema::COMMAND, run: crate::schema::run },
 ];
 
 /// What scripts call by the name that others gave to it: each also works as a symlink to `lunix`.
 pub const TOOLS: &[Applet] = &[
+    #[cfg(feature = "natsinit")]
+    Applet { command: &crate::natsinit::power::POWEROFF, run: crate::natsinit::power::poweroff },
+    #[cfg(feature = "natsinit")]
+    Applet { command: &crate::natsinit::power::REBOOT, run: crate::natsinit::power::reboot },
+    #[cfg(feature = "natsinit")]
+    Applet { command: &crate::natsinit::power::HALT, run: crate::natsinit::power::halt },
+    #[cfg(feature = "natsinit")]
+    Applet { command: &crate::natsinit::power::SHUTDOWN, run: crate::natsinit::power::shutdown },
     #[cfg(feature = "mdev")]
     Applet { command: &crate::natsdev::mdev::command::COMMAND, run: crate::natsdev::mdev::command::run },
     #[cfg(feature = "udevadm")]

@@ -60,8 +60,8 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
 use lunix_core::session::{
-    Action, Config, Incoming, Input, KeepAlive, Memory, Outgoing, PublishError, RequestError, RequestId,
-    Session, Sid, SubscribeError,
+    Action, Barrier, Config, Incoming, Input, KeepAlive, Memory, Outgoing, PublishError, RequestError,
+    RequestId, Session, Sid, SubscribeError,
 };
 use lunix_core::time::Instant;
 
@@ -69,16 +69,17 @@ use crate::cli::{Matches, UsageError};
 use crate::log::{self, Level};
 use crate::reactor::{Key, Reactor, monotonic};
 
+pub use crate::credentials::Signed;
 pub use lunix_core::session::Overflow;
 pub use message::Message;
 pub use security::Credentials;
 pub use tls::TlsFiles;
-pub use url::{Server, UrlError};
+pub use url::{Place, Server, UrlError};
 
 use link::{Link, Moved, Progress};
 use service::Service;
 
-/// Subscriptions at a time; the micro-service needs nine of them.
+/// Subscriptions at a time, of a daemon; the micro-service needs nine of them.
 const SUBSCRIPTIONS: usize = 128;
 /// Requests at a time.
 const REQUESTS: usize = 64;
@@ -90,6 +91,9 @@ const SERVERS: usize = 64;
 const IDLE: usize = 4 << 10;
 /// What a buffer in use grows to first: the outbox gives it back once it is empty, the input what is above it.
 const BUSY: usize = 64 << 10;
+
+/// The most that the end of all subscriptions takes.
+const FAREWELL: usize = 8 << 10;
 
 /// Of servers on other machines, whose death the kernel may never hear of.
 const KEEP_ALIVE: KeepAlive =
@@ -141,6 +145,8 @@ pub enum Event {
     },
     /// Everything published before [`Bus::barrier`] has reached the server.
     Flushed {
+        /// The latest barrier of which that is true.
+        barrier: Barrier,
         /// No connection broke since the barrier before: else messages on their way then may be lost.
         certain: bool,
     },
@@ -168,11 +174,11 @@ pub enum Answer {
     TimedOut,
 }
 
-/// The connection. `T` is the application's token type.
+/// The connection. `T` is the application's token type, `SUBS` the number of subscriptions that it can have at a time.
 #[derive(Debug)]
-pub struct Bus<T> {
+pub struct Bus<T, const SUBS: usize = SUBSCRIPTIONS> {
     options: Options,
-    session: Session<Vec<u8>, SUBSCRIPTIONS, REQUESTS>,
+    session: Session<Vec<u8>, SUBS, REQUESTS>,
     link: Link<T>,
     /// The link is, or is becoming, what the session takes for its transport. Between the session's `Close` and
     /// the turn's end, what the link says is of no interest any more.
@@ -251,7 +257,7 @@ impl Options {
 /// Where a server is if nobody says otherwise.
 pub const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
-impl<T: Copy> Bus<T> {
+impl<T: Copy, const SUBS: usize> Bus<T, SUBS> {
     /// A bus that begins to connect in the first turn of the reactor. Its sockets are watched under `token`.
     pub fn new(options: Options, token: T) -> Self {
         let hash = |of: u64| {
@@ -327,7 +333,8 @@ impl<T: Copy> Bus<T> {
                 return None;
             }
             let mut told: Vec<String> = Vec::new();
-            let received = self.session.receive(monotonic(), bytes);
+            let now = monotonic();
+            let received = self.session.receive(now, bytes);
             let event = received.incoming.and_then(|incoming| match incoming {
                 Incoming::Info(info) => {
                     self.nonce = info.nonce.chars().collect();
@@ -335,11 +342,11 @@ impl<T: Copy> Bus<T> {
                     None
                 }
                 Incoming::Message { sid, message, .. } => {
-                    Some(Event::Message(Message::new(Some(sid), &message)))
+                    Some(Event::Message(Message::new(Some(sid), now, &message)))
                 }
                 Incoming::Answer { request, message, last } => Some(Event::Answer {
                     request,
-                    answer: Answer::Message(Message::new(None, &message), last),
+                    answer: Answer::Message(Message::new(None, now, &message), last),
                 }),
                 Incoming::NoResponders { request } => {
                     Some(Event::Answer { request, answer: Answer::NoResponders })
@@ -412,6 +419,11 @@ impl<T: Copy> Bus<T> {
     /// There is a server now.
     pub fn is_ready(&self) -> bool {
         self.session.is_ready()
+    }
+
+    /// No server could be reached, and there has been none since.
+    pub fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Bytes that wait to be written: much of it means that the server is slow, or away.
@@ -563,13 +575,19 @@ impl<T: Copy> Bus<T> {
     }
 
     /// Asks for [`Event::Flushed`] when everything published so far has reached the server.
-    pub fn barrier(&mut self) {
-        self.session.flush();
+    pub fn barrier(&mut self) -> Barrier {
+        self.session.flush()
     }
 
     /// Ends well, on SIGTERM: subscriptions end, what arrived is still delivered, what is pending is sent,
     /// within [`Options::drain`]; then [`Event::Closed`].
     pub fn drain(&mut self) {
+        // A farewell that finds no room would take that of the oldest messages.
+        let needed = (self.session.outbox_used() + FAREWELL).min(self.options.pending);
+        let memory = self.session.outbox_memory();
+        if needed > memory.len() {
+            memory.resize(needed, 0);
+        }
         self.session.drain(monotonic(), self.options.drain);
         self.take_actions();
     }

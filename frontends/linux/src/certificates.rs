@@ -1,13 +1,49 @@
-//! Certificates and keys in PEM files.
+//! Certificates and keys in PEM files, and whose they are.
+
+mod owner;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use rustls::RootCertStore;
+use rustls::client::Resumption;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::bus::TlsFiles;
+
+pub use owner::Certificate;
+
+/// How a client speaks TLS 1.2 and 1.3 that trusts, and shows, what these files have. Sessions are not resumed.
+///
+/// # Errors
+/// Which file is wrong, in one line.
+pub fn client(files: &TlsFiles) -> Result<ClientConfig, String> {
+    let authorities = match &files.authorities {
+        Some(path) => authorities(path)?,
+        None => authorities_of_this_machine()?,
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(authorities);
+    let mut config = match (&files.certificate, &files.key) {
+        (Some(certificate), Some(private)) => builder
+            .with_client_auth_cert(read(certificate)?, key(private)?)
+            .map_err(|error| format!("{} and {}: {error}", certificate.display(), private.display()))?,
+        (None, None) => builder.with_no_client_auth(),
+        _ => return Err("expected a certificate and its key, or neither".to_owned()),
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
 
 /// A file's own certificate and those that lead to its authority.
-pub(crate) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+///
+/// # Errors
+/// What is wrong with the file, in one line.
+pub fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = bytes(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
@@ -20,13 +56,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
 }
 
 /// A private key: PKCS #8, PKCS #1 or SEC 1.
-pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+///
+/// # Errors
+/// What is wrong with the file, in one line.
+pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(&bytes(path)?)
         .map_err(|error| format!("{}: expected a private key in PEM: {error}", path.display()))
 }
 
 /// Those who sign.
-pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, String> {
+///
+/// # Errors
+/// What is wrong with the file, in one line.
+pub fn authorities(path: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in read(path)? {
         store.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -35,7 +77,10 @@ pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, String> {
 }
 
 /// Those whom this machine trusts.
-pub(crate) fn authorities_of_this_machine() -> Result<RootCertStore, String> {
+///
+/// # Errors
+/// There are none.
+pub fn authorities_of_this_machine() -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     // One that cannot be read is one that nobody can be shown to be signed by.

@@ -1,5 +1,5 @@
 //! Configuration files in nats-server's language, shared by all daemons: `key: value`, `key = value` or
-//! `key value`, blocks, lists, comments, sizes and durations.
+//! `key value`, blocks, lists, comments, sizes and durations. natsinit's are in [TOML](parse_toml), read in the same way.
 //!
 //! ```text
 //! # a comment                       // another
@@ -20,6 +20,8 @@
 
 mod mistake;
 mod parse;
+#[cfg(feature = "natsinit")]
+mod toml;
 mod units;
 
 use std::fmt;
@@ -33,6 +35,8 @@ use crate::escaped::Escaped;
 
 pub use mistake::{Mistake, Mistakes};
 pub(crate) use mistake::{Notes, Place};
+#[cfg(feature = "natsinit")]
+pub use toml::parse_toml;
 pub use units::Span;
 pub(crate) use units::duration;
 
@@ -57,6 +61,7 @@ pub struct Value {
     place: Place,
     key: String,
     kind: Kind,
+    form: Form,
     /// A variable refers to it, so it need not be a setting.
     used: bool,
     notes: Notes,
@@ -70,6 +75,22 @@ enum Kind {
     Block(Vec<Value>),
     /// What is wrong with it is noted.
     Wrong,
+}
+
+/// What a value may be read as, by how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// nats-server's language: a word is whatever it can be read as.
+    Any,
+    /// TOML: text in quotes is no number and no truth value.
+    #[cfg_attr(not(feature = "natsinit"), allow(dead_code, reason = "TOML is natsinit's"))]
+    Quoted,
+    /// TOML: what stands without quotes is no text.
+    #[cfg_attr(not(feature = "natsinit"), allow(dead_code, reason = "TOML is natsinit's"))]
+    Bare,
+    /// TOML: a list or a table.
+    #[cfg_attr(not(feature = "natsinit"), allow(dead_code, reason = "TOML is natsinit's"))]
+    Toml,
 }
 
 /// What a configuration may refer to besides itself.
@@ -163,11 +184,14 @@ impl Kind {
 }
 
 impl Section {
-    /// Takes the value of the key that has one of these names, compared without regard to case. If it is there several
-    /// times, the last one counts, as in nats-server.
+    /// Takes the value of the key that has one of these names, compared without regard to case but in TOML. If it is there
+    /// several times, the last one counts, as in nats-server.
     pub fn take(&mut self, names: &[&'static str]) -> Option<Value> {
         self.known.extend_from_slice(names);
-        let is = |entry: &Value| names.iter().any(|name| entry.key.eq_ignore_ascii_case(name));
+        let is = |entry: &Value| {
+            let exact = entry.form != Form::Any;
+            names.iter().any(|name| entry.key == *name || !exact && entry.key.eq_ignore_ascii_case(name))
+        };
         let found = self.entries.iter().rposition(is).map(|at| self.entries.remove(at));
         self.entries.retain(|entry| !is(entry));
         found
@@ -247,7 +271,7 @@ impl Section {
 
     /// Notes a mistake about the section as a whole.
     pub fn note(&self, message: impl fmt::Display) {
-        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", Escaped(&self.key)) };
         self.notes.add(&self.place, format!("{key}{message}"));
     }
 
@@ -261,8 +285,8 @@ impl Section {
                 .min()
                 .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
             let message = match near {
-                Some((_, known)) => format!("{}: unknown key, did you mean '{known}'?", entry.key),
-                None => format!("{}: unknown key", entry.key),
+                Some((_, known)) => format!("{}: unknown key, did you mean '{known}'?", Escaped(&entry.key)),
+                None => format!("{}: unknown key", Escaped(&entry.key)),
             };
             self.notes.add(&entry.key_place, message);
         }
@@ -315,24 +339,38 @@ impl Value {
         }
     }
 
+    /// Where it stands.
+    #[cfg(feature = "natsinit")]
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Notes a mistake about this value.
     pub fn note(&self, message: impl fmt::Display) {
-        self.notes.add(&self.place, format!("{}: {message}", self.key));
+        self.notes.add(&self.place, format!("{}: {message}", Escaped(&self.key)));
     }
 
     /// Notes what is no mistake, and worth a line in the log.
     pub fn remark(&self, message: impl fmt::Display) {
-        self.notes.remark(&self.place, format!("{}: {message}", self.key));
+        self.notes.remark(&self.place, format!("{}: {message}", Escaped(&self.key)));
     }
 
     /// Notes that something else was expected, in the form that all such mistakes have.
     pub fn wrong(&self, expected: &str) {
         match &self.kind {
             Kind::Word(word) => {
-                self.note(format_args!("expected {expected}, found '{}'", Escaped(word)));
+                let word = Escaped(word);
+                match self.form {
+                    Form::Quoted => self.note(format_args!("expected {expected}, found \"{word}\"")),
+                    Form::Bare => self.note(format_args!("expected {expected}, found {word}")),
+                    Form::Any | Form::Toml => self.note(format_args!("expected {expected}, found '{word}'")),
+                }
             }
             Kind::List(_) => self.note(format_args!("expected {expected}, found a list")),
-            Kind::Block(_) => self.note(format_args!("expected {expected}, found a block")),
+            Kind::Block(_) => {
+                let what = if self.form == Form::Any { "block" } else { "table" };
+                self.note(format_args!("expected {expected}, found a {what}"));
+            }
             Kind::Wrong => {}
         }
     }
@@ -351,12 +389,14 @@ impl Value {
 
     /// Text.
     pub fn text(&self) -> Option<String> {
-        self.parsed("text", |text| Some(text.to_owned()))
+        let expected = if self.form == Form::Any { "text" } else { "text in quotes" };
+        self.parsed(expected, |text| (self.form != Form::Bare).then(|| text.to_owned()))
     }
 
     /// `true`, `yes`, `on` or `false`, `no`, `off`.
     pub fn truth(&self) -> Option<bool> {
         self.parsed("true or false", |text| match text.to_ascii_lowercase().as_str() {
+            _ if self.form == Form::Quoted => None,
             "true" | "yes" | "on" => Some(true),
             "false" | "no" | "off" => Some(false),
             _ => None,
@@ -366,7 +406,8 @@ impl Value {
     /// A whole number from `least` to `most`.
     pub fn integer(&self, least: i64, most: i64) -> Option<i64> {
         self.parsed(&format!("a whole number from {least} to {most}"), |text| {
-            units::scaled(text).filter(|number| (least..=most).contains(number))
+            let number = units::scaled(text).filter(|_| self.form != Form::Quoted);
+            number.filter(|number| (least..=most).contains(number))
         })
     }
 
@@ -400,7 +441,7 @@ impl Value {
             let Self { place, key, notes, .. } = self;
             return Some(Section { place, key, entries, known: Vec::new(), notes });
         }
-        self.wrong("a block in { }");
+        self.wrong(if self.form == Form::Any { "a block in { }" } else { "a table" });
         None
     }
 }

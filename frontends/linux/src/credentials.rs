@@ -7,9 +7,11 @@ mod signed;
 
 /// What `CONNECT` says of a key.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signed {
-    pub(crate) jwt: String,
-    pub(crate) nkey: String,
+pub struct Signed {
+    /// A user's token; empty if there is none.
+    pub jwt: String,
+    /// The public key, where there is no token that has it.
+    pub nkey: String,
     /// The nonce, signed.
-    pub(crate) signature: String,
+    pub signature: String,
 }

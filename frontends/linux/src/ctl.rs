@@ -1,12 +1,21 @@
-//! The commands that speak NATS by hand: `lunix sub`, `lunix pub`, `lunix req`.
+//! The commands for people that speak NATS: `lunix sub`, `lunix watch`, `lunix services`, `lunix top`, …
 //!
 //! Exit codes: 0 = done, 1 = it did not work, 2 = the command line is wrong.
 
+#[cfg(feature = "bench")]
+pub mod bench;
+pub mod boot;
+mod columns;
 pub mod devices;
+#[cfg(feature = "import-unit")]
+pub mod import_unit;
+mod known;
 pub mod pub_;
 pub mod req;
+pub mod services;
 pub mod sub;
 pub mod toast;
+pub mod top;
 pub mod watch;
 
 use std::io::{self, Read as _};
@@ -14,6 +23,7 @@ use std::process::ExitCode;
 
 use lunix_core::time::Instant;
 use lunix_proto::nats::header;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::bus::{Bus, Event, Options};
 use crate::cli::{Flag, Hint, Matches, UsageError};
@@ -45,6 +55,26 @@ trait Task {
 
     /// Called for what happens.
     fn event(&mut self, bus: &mut Bus<Token>, event: Event) -> Outcome;
+
+    /// When [`Task::deadline`] is to be called.
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The time has come.
+    fn deadline(&mut self, _bus: &mut Bus<Token>, _now: Instant) -> Outcome {
+        Outcome::Continue
+    }
+
+    /// It listens to what is typed on stdin, a terminal.
+    fn is_typed_to(&self) -> bool {
+        false
+    }
+
+    /// This was typed.
+    fn typed(&mut self, _bus: &mut Bus<Token>, _bytes: &[u8]) -> Outcome {
+        Outcome::Continue
+    }
 }
 
 /// Whether a command is done.
@@ -61,6 +91,7 @@ enum Outcome {
 enum Token {
     Bus,
     Signals,
+    Typed,
 }
 
 struct Runner<T> {
@@ -93,6 +124,9 @@ fn try_run(name: &'static str, bus: Bus<Token>, patience: usize, task: impl Task
     let signals = Signals::new(&[libc::SIGINT, libc::SIGTERM])?;
     let mut reactor = Reactor::new()?;
     reactor.add(&signals, Token::Signals, Ready::READ)?;
+    if task.is_typed_to() {
+        reactor.add(&io::stdin(), Token::Typed, Ready::READ)?;
+    }
     let mut runner = Runner { name, task, bus, signals, patience, outcome: Outcome::Continue };
     reactor.run(&mut runner)?;
     Ok(runner.outcome)
@@ -114,6 +148,24 @@ impl<T: Task> Runner<T> {
                 self.task.event(&mut self.bus, event)
             }
             event => self.task.event(&mut self.bus, event),
+        }
+    }
+
+    fn read_typed(&mut self, reactor: &mut Reactor<Token>, key: Key) {
+        // The terminal is not ours alone, so it is not made non-blocking: it is read only if something is there.
+        let stdin = io::stdin();
+        let mut ask = [PollFd::new(&stdin, PollFlags::IN)];
+        let mut typed = [0; 64];
+        match poll(&mut ask, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(1..) => match rustix::io::read(&stdin, &mut typed) {
+                Ok(length @ 1..) if self.outcome == Outcome::Continue => {
+                    let outcome = self.task.typed(&mut self.bus, typed.get(..length).unwrap_or_default());
+                    self.finish(outcome);
+                }
+                Ok(1..) => {}
+                _ => reactor.read_blocked(key),
+            },
+            _ => reactor.read_blocked(key),
         }
     }
 
@@ -145,11 +197,17 @@ impl<T: Task> App for Runner<T> {
                 }
                 reactor.read_blocked(key);
             }
+            Token::Typed => self.read_typed(reactor, key),
         }
     }
 
     fn deadline(&mut self, reactor: &mut Reactor<Token>) {
         self.bus.deadline(reactor);
+        let now = reactor.now();
+        if self.outcome == Outcome::Continue && self.task.next_deadline().is_some_and(|at| at <= now) {
+            let outcome = self.task.deadline(&mut self.bus, now);
+            self.finish(outcome);
+        }
     }
 
     fn flush(&mut self, reactor: &mut Reactor<Token>) {
@@ -169,7 +227,8 @@ impl<T: Task> App for Runner<T> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.bus.next_deadline()
+        let own = self.task.next_deadline().filter(|_| self.outcome == Outcome::Continue);
+        [self.bus.next_deadline(), own].into_iter().flatten().min()
     }
 }
 

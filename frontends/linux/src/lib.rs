@@ -6,7 +6,7 @@
 pub mod applets;
 pub mod bus;
 #[cfg(feature = "tls")]
-mod certificates;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 mod credentials;
@@ -33,3 +33,5 @@ pub mod sys;
 pub mod terminal;
 #[cfg(all(feature = "commands", feature = "natsinit"))]
 pub mod up;
+#[cfg(feature = "upgrade")]
+pub mod upgrade;

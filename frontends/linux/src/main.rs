@@ -14,6 +14,12 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
     let called = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("lunix");
+    // The kernel calls the first process `init`, and gives it words that are not for it.
+    #[cfg(feature = "natsinit")]
+    if std::process::id() == 1 && (called == "init" || called == "natsinit") && !is_for_people() {
+        return lunix::natsinit::run_first(args);
+    }
+    let called = if called == "init" { "natsinit" } else { called };
     if let Some(applet) = DAEMONS.iter().chain(TOOLS).find(|applet| applet.command.name == called) {
         return run(applet, args);
     }
@@ -39,6 +45,13 @@ fn main() -> ExitCode {
         },
         None => unknown(&name.to_string_lossy()),
     }
+}
+
+/// Whether the first process was not called to be that.
+#[cfg(feature = "natsinit")]
+fn is_for_people() -> bool {
+    let flags = ["--session", "--check-config", "--help", "-h", "--version", "-V"];
+    std::env::args_os().skip(1).any(|word| flags.iter().any(|flag| word == *flag))
 }
 
 fn run(applet: &Applet, args: impl Iterator<Item = OsString>) -> ExitCode {

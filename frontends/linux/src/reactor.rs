@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use lunix_core::time::{Duration, Instant};
 use mio::unix::SourceFd;
@@ -139,9 +139,21 @@ impl<T: Copy> Reactor<T> {
     /// # Errors
     /// The descriptor cannot be watched (a regular file), or the kernel's limit of watches is reached.
     pub fn add(&mut self, fd: &impl AsFd, token: T, wanted: Ready) -> io::Result<Key> {
+        self.register(fd, token, wanted, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Watches a file of the kernel that can always be read and says by EPOLLPRI that it holds news: a pressure
+    /// trigger, `memory.events`, `/proc/self/mounts`. News counts as readable.
+    ///
+    /// # Errors
+    /// As [`Reactor::add`].
+    pub fn add_priority(&mut self, fd: &impl AsFd, token: T) -> io::Result<Key> {
+        self.register(fd, token, Ready::READ, Interest::PRIORITY)
+    }
+
+    fn register(&mut self, fd: &impl AsFd, token: T, wanted: Ready, interest: Interest) -> io::Result<Key> {
         let index = self.free.pop().unwrap_or(self.slots.len());
         let raw = fd.as_fd().as_raw_fd();
-        let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&raw), Token(index), interest) {
             if index < self.slots.len() {
                 self.free.push(index);
@@ -215,13 +227,27 @@ impl<T: Copy> Reactor<T> {
     /// `epoll_wait` or the timer fails, which the kernel does only for a broken program.
     pub fn run<A: App<Token = T>>(&mut self, app: &mut A) -> io::Result<()> {
         while !self.stopped {
-            self.turn(app)?;
+            self.turn(app, true)?;
         }
         self.stopped = false;
         Ok(())
     }
 
-    fn turn<A: App<Token = T>>(&mut self, app: &mut A) -> io::Result<()> {
+    /// Runs `app` as far as it gets without sleep, for another loop that watches this one's descriptor (see [`AsRawFd`]): call
+    /// it whenever that is readable, and after anything was done to `app`. `false` once `app` has called [`Reactor::stop`].
+    ///
+    /// # Errors
+    /// As [`Reactor::run`].
+    pub fn run_ready<A: App<Token = T>>(&mut self, app: &mut A) -> io::Result<bool> {
+        loop {
+            self.turn(app, false)?;
+            if self.stopped || self.work.is_empty() && !self.again && self.events.is_empty() {
+                return Ok(!std::mem::take(&mut self.stopped));
+            }
+        }
+    }
+
+    fn turn<A: App<Token = T>>(&mut self, app: &mut A, sleep: bool) -> io::Result<()> {
         // What was set up or changed since the last turn (before the first, all of it) is written before sleeping.
         self.now = monotonic();
         app.flush(self);
@@ -231,7 +257,7 @@ impl<T: Copy> Reactor<T> {
         self.arm(app.next_deadline())?;
 
         let again = std::mem::take(&mut self.again);
-        let timeout = if self.work.is_empty() && !again { None } else { Some(Duration::ZERO) };
+        let timeout = if sleep && self.work.is_empty() && !again { None } else { Some(Duration::ZERO) };
         let found =
             timeout.is_none() && !self.busy.is_zero() && !self.events.is_empty() && self.look_busily()?;
         match if found { Ok(()) } else { self.poll.poll(&mut self.events, timeout) } {
@@ -283,7 +309,8 @@ impl<T: Copy> Reactor<T> {
             let index = event.token().0;
             let Some(Some(slot)) = slots.get_mut(index) else { continue };
             // An error or a hang-up is told by the next read or write itself.
-            slot.ready.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+            slot.ready.readable |=
+                event.is_readable() || event.is_priority() || event.is_read_closed() || event.is_error();
             slot.ended |= event.is_read_closed() || event.is_error();
             slot.ready.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
             if !slot.queued && slot.ready.and(slot.wanted).any() {
@@ -317,6 +344,13 @@ impl<T: Copy> Reactor<T> {
         rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
         self.armed = deadline;
         Ok(())
+    }
+}
+
+impl<T> AsRawFd for Reactor<T> {
+    /// Its epoll descriptor, readable when [`Reactor::run_ready`] has something to do.
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
     }
 }
 
@@ -382,6 +416,31 @@ mod tests {
         reactor.run(&mut app).unwrap();
         assert_eq!(app.read, b"abc");
         assert_eq!(app.turns, 4);
+    }
+
+    #[test]
+    fn another_loop_can_watch_this_one() {
+        let readable = |reactor: &Reactor<()>| {
+            let (mut other, mut events) = (Poll::new().unwrap(), Events::with_capacity(1));
+            let mut source = SourceFd(&reactor.as_raw_fd());
+            other.registry().register(&mut source, Token(0), Interest::READABLE).unwrap();
+            other.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            !events.is_empty()
+        };
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        reactor.add(&theirs, (), Ready::READ).unwrap();
+        let mut app = Echo { peer: theirs, read: Vec::new(), deadline: None, turns: 0 };
+        assert!(reactor.run_ready(&mut app).unwrap());
+        assert!(!readable(&reactor));
+        ours.write_all(b"abc").unwrap();
+        assert!(readable(&reactor));
+        assert!(reactor.run_ready(&mut app).unwrap(), "it does not sleep");
+        assert_eq!(app.read, b"abc");
+        assert!(!readable(&reactor), "nothing is left to do");
+        drop(ours);
+        assert!(!reactor.run_ready(&mut app).unwrap(), "the application stopped");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::applets;
 use crate::cli::{BASIC, Command, Flag, Hint, Matches, Style};
-use crate::natsinit::plan::{Plan, Wish};
+use crate::natsinit::plan::{Origin, Plan, WEB, Wish};
 use crate::natsinit::{SHARED, start, wish};
 
 /// The command line of `lunix up`.
@@ -48,7 +48,7 @@ pub fn run(matches: &Matches) -> ExitCode {
     };
     let dry = matches.has("dry-run");
     wish.watch &= !dry;
-    start("up", matches, &wish, |plan| {
+    start("up", matches, wish, |plan| {
         show(plan, dry);
         !dry
     })
@@ -67,15 +67,19 @@ fn show(plan: &Plan, dry: bool) {
         true => format!("{bold}lunix up{off} would start, in this order:\n"),
         false => format!("{bold}lunix{off} {}\n", env!("CARGO_PKG_VERSION")),
     };
-    let services: Vec<&str> =
-        plan.units.iter().filter(|unit| unit.public).map(|unit| unit.name.as_str()).collect();
+    let services: Vec<&str> = plan
+        .services
+        .iter()
+        .filter(|(_, origin)| *origin != Origin::Hidden)
+        .map(|(service, _)| service.name.as_str())
+        .collect();
     row(&mut text, "services", &services.join(" "));
     // TCP first: it is what other programs take.
     for (at, url) in plan.urls.iter().rev().enumerate() {
         row(&mut text, if at == 0 { "server" } else { "" }, url);
     }
     if services.contains(&"natsws") {
-        row(&mut text, "web page", "http://127.0.0.1:8080/");
+        row(&mut text, "web page", &format!("http://127.0.0.1:{WEB}/"));
     }
     for (service, note) in &plan.notes {
         row(&mut text, "note", &format!("{service}: {note}"));

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use supervised::{Client, Supervisor, kill, switches, until};
+use supervised::{Client, Supervisor, kill, own_daemons, switches, until};
 
 const WINDOW: Duration = Duration::from_secs(10);
 /// A machine on which tests run is not always still: its kernel may say something, which is not idleness.
@@ -19,7 +19,8 @@ const TRIES: usize = 3;
 #[test]
 fn every_daemon_sleeps() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let init = Supervisor::start("idle", &["up", "--no-watch", "--port", &port], &[]);
+    let flags = [&["up", "--no-watch", "--port", &port][..], &own_daemons()].concat();
+    let init = Supervisor::start("idle", &flags, &[]);
     let mut client = Client::connect(&format!("127.0.0.1:{port}"));
     let mut daemons = until("readiness of all services", || {
         let list: serde_json::Value = serde_json::from_str(&client.try_request("service.list")?).unwrap();

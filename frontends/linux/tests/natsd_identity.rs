@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use natsd_rig::credentials::{VIOLATION, answer, say_connect};
 use natsd_rig::{Client, Folder, PATIENCE, Server};
@@ -205,13 +205,23 @@ fn a_server_of_somebody_is_theirs_and_roots() {
     assert_eq!(results, [true, true, false]);
 }
 
-/// Connects from `local`, which may have been used a moment ago.
+/// Connects from `local`, which may have been used a moment ago: until the kernel has done with that.
 fn connect_from(local: SocketAddr, server: SocketAddr) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-    bind(&socket, &local).unwrap();
-    connect(&socket, &server).unwrap();
-    socket.into()
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+        bind(&socket, &local).unwrap();
+        match connect(&socket, &server) {
+            Err(rustix::io::Errno::ADDRNOTAVAIL) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => {
+                result.unwrap();
+                return socket.into();
+            }
+        }
+    }
 }
 
 #[test]

@@ -254,14 +254,17 @@ fn credentials_and_rules() {
         let config = format!("server_name: edge\nleafnodes {{ remotes: [ {{ url: \"{url}\", {rules} }} ] }}");
         let leaf = Program::natsd().serve(&config);
         let done = answer(&leaf, "sync", "leaf");
+        let back = answer(&hub, "back", "hub");
         let (mut h, mut l) = (hub.connect(), leaf.connect());
+        // Who hears everything is never told that nobody answers: the link is there before.
+        h.ask("sync", "");
+        l.ask("back", "");
         for client in [&mut h, &mut l] {
             client.say("SUB private.a 1");
             client.say("SUB secret.a 2");
             client.say("SUB > 3");
             client.flush();
         }
-        let back = answer(&hub, "back", "hub");
         h.ask("sync", "");
         l.ask("back", "");
         h.publish("private.a", "", "from hub");

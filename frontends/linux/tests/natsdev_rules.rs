@@ -7,6 +7,7 @@ mod rig;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -151,6 +152,53 @@ fn what_a_device_waits_for_holds_up_only_its_own() {
     assert!(
         fs::read_to_string(world.folder.join("run/udev/data/+mem:slow")).unwrap().contains("E:GATE=open")
     );
+}
+
+#[test]
+fn who_asks_during_the_first_pass_is_answered_at_its_end() {
+    if !inside("who_asks_during_the_first_pass_is_answered_at_its_end") {
+        return;
+    }
+    let mut world = World::new();
+    let rules = write_rules(&world, "KERNEL==\"slow\", PROGRAM=\"/bin/sh -c 'read x < FOLDER/gate'\"\n");
+    let gate = world.folder.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    world.appear(&[node("add", "fast", "8"), node("add", "slow", "9")]);
+    let socket = world.folder.join("supervisor");
+    let supervisor = UnixDatagram::bind(&socket).unwrap();
+    supervisor.set_read_timeout(Some(rig::PATIENCE)).unwrap();
+    let mut client = Client::connect();
+    let (rules, root) = (rules.to_str().unwrap().to_owned(), world.folder.to_str().unwrap().to_owned());
+    let flags = ["--manage", "yes", "--rules", &rules, "--root", &root];
+    world.spawn_natsdev(&flags, &socket);
+
+    let mut said = [0; 64];
+    let len = supervisor.recv(&mut said).unwrap();
+    assert_eq!(&said[..len], b"READY=1\n");
+    world.wait_for_answers();
+    let list = client.send_request("hardware.list", "");
+    let stats = client.request("natsdev.stats", "");
+    assert!(stats.get("known_us").is_none(), "{stats}");
+    assert_eq!(client.answer(&list, Duration::ZERO), None);
+    assert_eq!(client.count("hardware.mem.add"), 0);
+    assert!(world.folder.join("run/udev/queue").exists());
+
+    fs::write(&gate, "open\n").unwrap();
+    let list = client.answer(&list, rig::PATIENCE).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2, "{list}");
+    assert_eq!(client.nth("hardware.snapshot.end", 1)["devices"], 2);
+    assert!(client.request("natsdev.stats", "")["known_us"].is_u64());
+    assert_eq!(client.count("uevent."), 0, "what natsdev has asked for itself is no news");
+
+    // With `--settle`, the end of the pass is what makes it ready.
+    world.kill_natsdev();
+    world.spawn_natsdev(&[&flags[..], &["--settle"]].concat(), &socket);
+    world.wait_for_answers();
+    supervisor.set_nonblocking(true).unwrap();
+    assert!(supervisor.recv(&mut said).is_err());
+    supervisor.set_nonblocking(false).unwrap();
+    fs::write(&gate, "open\n").unwrap();
+    assert!(supervisor.recv(&mut said).is_ok());
 }
 
 #[test]

@@ -170,6 +170,22 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
+fn a_configuration_file_has_no_keys_yet() {
+    let file = std::env::temp_dir().join(format!("natstoast-{}.conf", std::process::id()));
+    let check =
+        || Command::new(PROGRAM).args(["natstoast", "--check-config", "-c"]).arg(&file).output().unwrap();
+    std::fs::write(&file, "# nothing yet\n").unwrap();
+    assert_eq!(check().status.code(), Some(0));
+    std::fs::write(&file, "# one\ncolour: blue\n").unwrap();
+    let refused = check();
+    assert_eq!(refused.status.code(), Some(2));
+    let said = format!("natstoast: {}:2: unknown key 'colour'\n", file.display());
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), said);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(check().status.code(), Some(2));
+}
+
+#[test]
 fn a_toast_lives_as_the_contract_says() {
     each("a_toast_lives_as_the_contract_says", |server| {
         let (daemon, mut out) = Daemon::start(&server);
@@ -431,6 +447,46 @@ fn the_command_makes_lists_and_closes() {
             while client.event().0 != "toast.closed" {}
         }
     });
+}
+
+#[test]
+fn the_desktop_is_there_for_as_long_as_natstoast() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("natstoast-dbus");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("lunix");
+    std::fs::hard_link(PROGRAM, &program).unwrap();
+    let natstoast = || {
+        let mut natstoast = Command::new(&program);
+        natstoast.args([
+            "natstoast",
+            "--dbus",
+            "-p",
+            "none",
+            "--log",
+            "error",
+            "--nats",
+            "nats://127.0.0.1:1",
+        ]);
+        natstoast.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
+        natstoast
+    };
+    let missing = natstoast().env("PATH", "/nowhere").output().unwrap();
+    let line = "natstoast: --dbus: expected lunix-bridge beside natstoast or in $PATH";
+    assert_eq!((missing.status.code(), text(&missing.stderr).lines().next()), (Some(2), Some(line)));
+    // A shell takes the name of the program that it is to be for that of a script.
+    std::os::unix::fs::symlink("/bin/sh", folder.join("lunix-bridge")).unwrap();
+    std::fs::write(folder.join("natstoast-dbus"), "echo \"$@\"\nexec sleep 1000\n").unwrap();
+    let mut daemon = natstoast().spawn().unwrap();
+    let mut out = BufReader::new(daemon.stdout.take().unwrap());
+    let daemon = Daemon(daemon);
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "--log error --nats nats://127.0.0.1:1\n");
+    drop(daemon);
+    // The end comes once nobody can write there any more.
+    assert_eq!(out.read_to_string(&mut line).unwrap(), 0);
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

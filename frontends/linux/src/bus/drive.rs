@@ -12,7 +12,7 @@ use super::service::Service;
 use super::tls::Connector;
 use super::{Answer, BUSY, Bus, Event, IDLE, KEEP_ALIVE, Message, SERVERS};
 
-impl<T: Copy> Bus<T> {
+impl<T: Copy, const SUBS: usize> Bus<T, SUBS> {
     pub(super) fn subscribe_any(
         &mut self,
         subject: &[u8],
@@ -167,7 +167,9 @@ impl<T: Copy> Bus<T> {
                 Action::TimedOut { request } => {
                     self.events.push_back(Event::Answer { request, answer: Answer::TimedOut });
                 }
-                Action::Flushed { certain, .. } => self.events.push_back(Event::Flushed { certain }),
+                Action::Flushed { barrier, certain } => {
+                    self.events.push_back(Event::Flushed { barrier, certain });
+                }
                 Action::Closed => self.events.push_back(Event::Closed),
             }
         }

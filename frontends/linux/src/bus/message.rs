@@ -5,8 +5,6 @@ use lunix_core::time::Instant;
 use lunix_proto::nats;
 use lunix_proto::nats::header::Headers;
 
-use crate::reactor::monotonic;
-
 /// A received message, in one allocation.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -20,13 +18,13 @@ pub struct Message {
 
 impl Message {
     /// Copies a message out of the receive buffer.
-    pub(super) fn new(sid: Option<Sid>, message: &nats::Message<'_>) -> Self {
+    pub(super) fn new(sid: Option<Sid>, received: Instant, message: &nats::Message<'_>) -> Self {
         let reply = message.reply.unwrap_or_default();
         let bytes = [message.subject, reply, message.body].concat().into_boxed_slice();
         let subject = message.subject.len();
         let reply = subject + reply.len();
         let header = reply + message.header_len.min(message.body.len());
-        Self { sid, received: monotonic(), bytes, subject, reply, header }
+        Self { sid, received, bytes, subject, reply, header }
     }
 
     /// The subscription that it is for; `None` for the answer to a request.
@@ -85,14 +83,14 @@ mod tests {
             body: &body,
             header_len: header.len(),
         };
-        let message = Message::new(None, &came);
+        let message = Message::new(None, Instant::from_micros(0), &came);
         assert_eq!(message.subject(), b"a.b");
         assert_eq!(message.subject_text(), "a.b");
         assert_eq!(message.reply(), Some(&b"_INBOX.x"[..]));
         assert_eq!(message.header(), header);
         assert_eq!(message.payload(), b"payload");
         let bare = nats::Message { reply: None, header_len: 0, body: b"", ..came };
-        let bare = Message::new(None, &bare);
+        let bare = Message::new(None, Instant::from_micros(0), &bare);
         assert_eq!((bare.reply(), bare.header(), bare.payload()), (None, &b""[..], &b""[..]));
     }
 }

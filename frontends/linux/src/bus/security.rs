@@ -24,7 +24,7 @@ impl Credentials {
     ///
     /// # Errors
     /// What is wrong with the file, in one line.
-    pub(super) fn sign(&self, nonce: &str) -> Result<Signed, String> {
+    pub fn sign(&self, nonce: &str) -> Result<Signed, String> {
         match self {
             Self::Url => Ok(Signed::default()),
             Self::File(path) => Signed::by_file(path, nonce),

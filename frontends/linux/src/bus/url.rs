@@ -24,7 +24,7 @@ pub struct Server {
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// An address that needs no look-up.
     Address(IpAddr, u16),
     /// A name that must be looked up.
@@ -69,8 +69,23 @@ impl Server {
         (!matches!(self.place, Place::Path(_))).then(|| Self { place, name, ..self.clone() })
     }
 
+    /// Where to connect to.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the connection must be encrypted, whatever the server says.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
+    /// User and password of the URL, or a token if there is no password.
+    pub fn login(&self) -> (Option<&str>, Option<&str>) {
+        (self.user.as_deref(), self.password.as_deref())
+    }
+
     /// Whose name its certificate must bear.
-    pub(super) fn certified(&self) -> String {
+    pub fn certified(&self) -> String {
         match &self.place {
             Place::Address(address, _) => self.name.clone().unwrap_or_else(|| address.to_string()),
             Place::Name(name, _) => name.clone(),

@@ -1,11 +1,11 @@
 //! Arguments to [`Matches`], by a [`Command`]'s table.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::{fmt, fs};
 
 use super::{Command, Flag, Hint, Style};
 use crate::escaped::Escaped;
@@ -105,6 +105,23 @@ impl Matches {
     /// The flag was given.
     pub fn has(&self, key: &str) -> bool {
         self.flags.iter().any(|(name, _)| *name == key)
+    }
+
+    /// Looks into the file of `--config`, where there is nothing to configure but what the command line says: it has comments only.
+    ///
+    /// # Errors
+    /// It cannot be read, or has a key.
+    pub fn without_settings(&self) -> Result<(), UsageError> {
+        let Some(file) = self.path("config") else { return Ok(()) };
+        let name = file.display();
+        let text = fs::read_to_string(file).map_err(|error| self.error(format!("{name}: {error}")))?;
+        for (line, words) in (1..).zip(text.lines().map(str::trim)) {
+            if !words.is_empty() && !words.starts_with('#') {
+                let key = words.split(['=', ':', ' ']).next().unwrap_or_default();
+                return Err(self.error(format!("{name}:{line}: unknown key '{}'", Escaped(key))));
+            }
+        }
+        Ok(())
     }
 
     /// What a switch was turned to; `None` if it was not given.

@@ -26,8 +26,14 @@ impl Place {
         Self { file: file.into(), line, column }
     }
 
-    pub(super) fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// From 1; 0 for a file as a whole.
+    #[cfg(feature = "natsinit")]
+    pub(crate) fn line(&self) -> usize {
+        self.line
     }
 }
 
@@ -76,7 +82,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    pub(super) fn new(place: Place, message: String) -> Self {
+    pub(crate) fn new(place: Place, message: String) -> Self {
         Self { place, message }
     }
 
@@ -105,6 +111,14 @@ pub struct Mistakes(Vec<Mistake>);
 impl From<Mistake> for Mistakes {
     fn from(mistake: Mistake) -> Self {
         Self(vec![mistake])
+    }
+}
+
+impl Mistakes {
+    /// One by one.
+    #[cfg(feature = "natsinit")]
+    pub(crate) fn into_vec(self) -> Vec<Mistake> {
+        self.0
     }
 }
 

@@ -25,7 +25,7 @@ use nom::sequence::{preceded, terminated};
 use nom::{IResult, Parser as _};
 
 use super::mistake::Cursor;
-use super::{Kind, Mistake, Notes, Place, Value, World};
+use super::{Form, Kind, Mistake, Notes, Place, Value, World};
 use crate::escaped::Escaped;
 
 /// How deep blocks and lists may be.
@@ -156,7 +156,15 @@ impl<'t> Parser<'t, '_, '_> {
                 let place = self.at(after);
                 let (after, kind) = self.value(after, key, depth)?;
                 let notes = self.reading.notes.clone();
-                let pair = Value { key_place, place, key: key.to_owned(), kind, used: false, notes };
+                let pair = Value {
+                    key_place,
+                    place,
+                    key: key.to_owned(),
+                    kind,
+                    form: Form::Any,
+                    used: false,
+                    notes,
+                };
                 if let Some(scope) = self.scopes.last_mut() {
                     scope.push(pair);
                 }
@@ -239,7 +247,15 @@ impl<'t> Parser<'t, '_, '_> {
             let (after, kind) = self.value(rest, key, depth + 1)?;
             let notes = self.reading.notes.clone();
             let key_place = place.clone();
-            values.push(Value { key_place, place, key: key.to_owned(), kind, used: false, notes });
+            values.push(Value {
+                key_place,
+                place,
+                key: key.to_owned(),
+                kind,
+                form: Form::Any,
+                used: false,
+                notes,
+            });
             let end = space(after);
             rest = blank(end);
             if let Some(after) = rest.strip_prefix(',') {

@@ -115,8 +115,8 @@ impl Task for Publish {
 
     fn event(&mut self, _: &mut Bus<Token>, event: Event) -> Outcome {
         match event {
-            Event::Flushed { certain: true } => Outcome::Done,
-            Event::Flushed { certain: false } => {
+            Event::Flushed { certain: true, .. } => Outcome::Done,
+            Event::Flushed { certain: false, .. } => {
                 eprintln!("{NAME}: the connection broke before the server confirmed");
                 Outcome::Failed
             }

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lunix_core::time::Instant;
 use lunix_core::utc;
 use lunix_proto::Full;
 use lunix_proto::json::{self, Writer};
@@ -169,13 +170,17 @@ impl Task for Watch {
                 }
             }
         }
-        let said = self.fold.end().map_or(Ok(()), |burst| self.aside("2", &burst));
         // Whoever read our output has had enough.
-        if said.is_err() || self.left == Some(0) || self.out.flush().is_err() {
-            Outcome::Done
-        } else {
-            Outcome::Continue
-        }
+        if self.left == Some(0) || self.out.flush().is_err() { Outcome::Done } else { Outcome::Continue }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.fold.due()
+    }
+
+    fn deadline(&mut self, _: &mut Bus<Token>, _: Instant) -> Outcome {
+        let said = self.fold.end().map_or(Ok(()), |burst| self.aside("2", &burst));
+        if said.and_then(|()| self.out.flush()).is_err() { Outcome::Done } else { Outcome::Continue }
     }
 
     fn event(&mut self, _: &mut Bus<Token>, event: Event) -> Outcome {

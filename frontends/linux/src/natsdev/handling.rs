@@ -106,9 +106,8 @@ impl Handling {
         }
     }
 
-    /// Says whether anything waits, to who waits for that. To be called when what can be done in a turn is done.
-    pub(super) fn flag(&mut self) {
-        let busy = !self.is_settled();
+    /// Says whether anything is to be waited for. To be called when what can be done in a turn is done.
+    pub(super) fn flag(&mut self, busy: bool) {
         if busy != self.flagged {
             // Without the folder nobody waits for it.
             let _ = if busy { File::create(&self.flag).map(drop) } else { fs::remove_file(&self.flag) };

@@ -18,13 +18,6 @@ use super::sysfs::{Sysfs, var, vars};
 use super::voice::Voice;
 use crate::log::{self, Level};
 
-/// How much there may be of what.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) devices: usize,
-    pub(super) usb: usize,
-}
-
 /// All that is known of the devices.
 #[derive(Debug)]
 pub(super) struct Hotplug {
@@ -102,20 +95,17 @@ const BYTES_A_DEVICE: usize = 160;
 const USB_FACTS: usize = 2048;
 
 impl Hotplug {
-    /// The memory that `limits` allow is reserved here, once; what is not used of it costs nothing.
+    /// With room for so many USB devices, and none for others yet.
     pub(super) fn new(
-        limits: Limits,
-        config: Config,
+        (config, max_usb): (Config, usize),
         (sysfs, known): (Sysfs, Known),
         voice: Voice,
         uuid: String,
     ) -> Self {
-        let slots = vec![table::Slot::EMPTY; limits.devices].leak();
-        let bytes = vec![0; limits.devices * BYTES_A_DEVICE].leak();
-        let usb_slots = vec![usb::Slot::EMPTY; limits.usb].leak();
-        let usb_bytes = vec![0; limits.usb * (usb::MAX_PATH + 2 * USB_FACTS)].leak();
+        let usb_slots = vec![usb::Slot::EMPTY; max_usb].leak();
+        let usb_bytes = vec![0; max_usb * (usb::MAX_PATH + 2 * USB_FACTS)].leak();
         Self {
-            table: DeviceTable::new(slots, bytes),
+            table: DeviceTable::new(&mut [], &mut []),
             usb: Tracker::new(usb_slots, usb_bytes, config),
             loss: Loss::new(),
             voice,
@@ -131,6 +121,13 @@ impl Hotplug {
             questions: Vec::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// Makes room for so many devices, once; what is not used of it costs nothing.
+    pub(super) fn reserve(&mut self, devices: usize) {
+        let slots = vec![table::Slot::EMPTY; devices].leak();
+        let bytes = vec![0; devices * BYTES_A_DEVICE].leak();
+        self.table = DeviceTable::new(slots, bytes);
     }
 
     /// A datagram of the kernel: it is said as it came. [`Hotplug::handled`] follows when the device is ready for use.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `settings` | what it is told |
 //! | `announce` | says all that is present |
+//! | `coldplug` | makes known what is there at the start |
 //! | `known` | what is known of a device besides what the kernel says |
 //! | `udevd` | listens to udevd where it is at work |
 //! | `ask` | `natsdev trigger`, `natsdev settle` |
@@ -16,6 +17,7 @@
 //! | `device`, `database` | what /sys says of a device, and what is remembered of it |
 //! | `effects`, `links` | gives a device the node, owner, links and entry that the rules want |
 //! | `firmware` | gives the kernel firmware that it asks for |
+//! | `first_pass` | knows whether what was there at the start is known, and who waits for that |
 //! | `handling`, `workers`, `handle` | which event is handled when, on which thread, and how |
 //! | `turn` | how much of it is done in one turn |
 //! | `monitor`, `control` | tells users of libudev, and hears `udevadm` |
@@ -33,11 +35,13 @@ mod announce;
 mod ask;
 mod book;
 mod builtins;
+mod coldplug;
 mod control;
 mod database;
 mod device;
 mod effects;
 mod firmware;
+mod first_pass;
 mod handle;
 mod handling;
 mod hotplug;
@@ -75,20 +79,21 @@ use lunix_uevent::MAX_MESSAGE;
 
 use book::{Book, Source};
 use control::{Control, Visitor, Wish};
+use first_pass::FirstPass;
 use handle::Ground;
 use handling::Handling;
-use hotplug::{Filter, Hotplug, Limits};
+use hotplug::{Filter, Hotplug};
 use known::Known;
 use probe::Probes;
 use refused::Refused;
 use requests::Request;
 pub use settings::COMMAND;
-use settings::{Coldplug, MAX_DEVICES, Settings};
+use settings::{Coldplug, Settings};
 use sysfs::Sysfs;
 use udevd::Udevd;
 use voice::Voice;
 
-use crate::bus::{Bus, Event};
+use crate::bus::{Bus, Event, Message};
 use crate::cli::Matches;
 use crate::log::{self, Level};
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
@@ -169,8 +174,9 @@ struct Daemon {
     udevd: Option<Udevd>,
     control: Option<(Control, Key)>,
     visitors: [Option<Visitor>; VISITORS],
-    /// What was there at the start is still being handled, since then.
-    coldplugging: Option<Instant>,
+    first_pass: FirstPass,
+    /// A server has come that has not been told yet what is present.
+    expected: bool,
     /// The kernel was asked for events since the socket was last empty.
     asked: bool,
     probes: Probes,
@@ -180,6 +186,7 @@ struct Daemon {
     stalled: bool,
     signals: Signals,
     coldplug: Coldplug,
+    max_devices: Option<usize>,
     refused: Refused,
     buffer: Box<[u8; MAX_MESSAGE]>,
 }
@@ -193,11 +200,6 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
         log::line(Level::Warn, NAME, format_args!("{}: no sysfs is mounted here", settings.sysfs.display()));
     }
     let sysfs = Sysfs::new(&settings.sysfs);
-    let present = sysfs.devices().len();
-    let limits = Limits {
-        devices: settings.max_devices.unwrap_or(present + present / 2 + 256).min(MAX_DEVICES),
-        usb: settings.max_usb,
-    };
     let mut bus = Bus::new(settings.bus, Token::Bus);
     for (name, subject) in requests::ENDPOINTS {
         bus.endpoint(name, subject).map_err(|error| io::Error::other(format!("{subject}: {error}")))?;
@@ -221,79 +223,46 @@ fn start(settings: Settings, ground: Option<Ground>) -> io::Result<()> {
         udevd,
         control: None,
         visitors: [const { None }; VISITORS],
-        coldplugging: None,
+        first_pass: FirstPass::new(monotonic(), settings.settle),
+        expected: false,
         asked: false,
-        hotplug: Hotplug::new(limits, settings.usb, (sysfs, known), Voice::new(bus), uuid),
+        hotplug: Hotplug::new((settings.usb, settings.max_usb), (sysfs, known), Voice::new(bus), uuid),
         probes: Probes::new(settings.probe_timeout, &settings.dev),
         socket,
         socket_key: None,
         stalled: false,
         signals,
         coldplug,
+        max_devices: settings.max_devices,
         refused: Refused::default(),
         buffer: Box::new([0; MAX_MESSAGE]),
     };
-    daemon.coldplug();
     let mut reactor = Reactor::new()?;
-    daemon.socket_key = Some(reactor.add(&daemon.socket, Token::Kernel, Ready::READ)?);
     reactor.add(&daemon.signals, Token::Signals, Ready::READ)?;
     if let Some(udevd) = &mut daemon.udevd {
         reactor.add(&udevd.presence, Token::UdevdChanged, Ready::READ)?;
         udevd.watch(&mut reactor)?;
     }
-    match &daemon.handling {
-        Some(handling) => {
-            reactor.add(handling.workers(), Token::Workers, Ready::READ)?;
-            reactor.add(&handling.watches, Token::Watches, Ready::READ)?;
-            let path = handling.workers().ground().root().path("/run/udev/control");
-            match Control::open(&path) {
-                Ok(control) => {
-                    let key = reactor.add(&control, Token::Control, Ready::READ)?;
-                    daemon.control = Some((control, key));
-                }
-                Err(error) => log::line(Level::Warn, NAME, format_args!("{}: {error}", path.display())),
+    if let Some(handling) = &mut daemon.handling {
+        reactor.add(handling.workers(), Token::Workers, Ready::READ)?;
+        reactor.add(&handling.watches, Token::Watches, Ready::READ)?;
+        let path = handling.workers().ground().root().path("/run/udev/control");
+        match Control::open(&path) {
+            Ok(control) => {
+                let key = reactor.add(&control, Token::Control, Ready::READ)?;
+                daemon.control = Some((control, key));
             }
+            Err(error) => log::line(Level::Warn, NAME, format_args!("{}: {error}", path.display())),
         }
-        None => crate::notify::ready(),
+        // Who comes finds that there is something to wait for.
+        handling.flag(true);
+    } else {
+        daemon.begin(&mut reactor)?;
     }
     reactor.run(&mut daemon)
 }
 
 impl Daemon {
-    /// Makes known what is there already. Both ways end in the same table.
-    fn coldplug(&mut self) {
-        let start = monotonic();
-        if let Some(handling) = &mut self.handling {
-            self.hotplug.handles = true;
-            sweep::sweep(handling.workers().ground().root());
-            handling.workers().ground().prepare();
-            handling.ask(self.hotplug.sysfs.devices().iter().map(|(devpath, _)| devpath.to_vec()));
-            self.coldplugging = Some(start);
-            return;
-        }
-        let mut how = "read from /sys".to_owned();
-        if self.coldplug == Coldplug::Trigger {
-            let devices = self.hotplug.sysfs.devices();
-            match self.trigger(devices.iter().map(|(devpath, _)| devpath)) {
-                Ok(()) => how = format!("said again by the kernel ({} events)", self.hotplug.counters.own),
-                // A container has a /sys that cannot be written.
-                Err(_) => self.coldplug = Coldplug::Scan,
-            }
-        }
-        // Not every device says something when it is asked to.
-        self.hotplug.scan(monotonic());
-        log::line(
-            Level::Info,
-            NAME,
-            format_args!(
-                "{} devices, {how} in {} ms; receive buffer {} bytes",
-                self.hotplug.table.len(),
-                monotonic().since(start).as_millis(),
-                self.socket.buffer_size(),
-            ),
-        );
-    }
-
     /// Takes in those who come to the control socket.
     fn visited(&mut self, reactor: &mut Reactor<Token>) {
         let Some((control, key)) = &self.control else { return };
@@ -314,7 +283,7 @@ impl Daemon {
             match visitor.wish() {
                 Some(Wish::Reload) => self.reload(),
                 // What has happened is in the queue when this ends, and `udevadm settle` sees that there is one.
-                Some(Wish::Ping) => {
+                Some(Wish::Ping) if self.first_pass.has_begun() => {
                     self.receive_some(u32::MAX);
                     self.go_on_in(reactor);
                 }
@@ -324,7 +293,7 @@ impl Daemon {
                     crate::notify::stopping();
                     self.hotplug.voice.bus.drain();
                 }
-                Some(Wish::Other) => {}
+                Some(Wish::Ping | Wish::Other) => {}
                 None => return reactor.read_blocked(key),
                 Some(Wish::End) => {
                     reactor.remove(key, visitor);
@@ -348,34 +317,6 @@ impl Daemon {
                     log::line(Level::Error, NAME, line);
                 }
             }
-        }
-    }
-
-    /// Has the kernel say `add` of these devices, and listens in between, so that nothing is lost. When this ends,
-    /// all of it has been handled: the kernel queues an event before the write that asks for it returns.
-    fn trigger<'p>(&mut self, paths: impl Iterator<Item = &'p [u8]>) -> io::Result<()> {
-        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-        const AT_ONCE: usize = 32;
-        let mut asked = 0;
-        for path in paths {
-            match self.hotplug.sysfs.trigger(path, &self.hotplug.uuid) {
-                Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
-                    return Err(error);
-                }
-                // Or it went meanwhile, or its driver does not like to be asked.
-                _ => asked += 1,
-            }
-            if asked % AT_ONCE == 0 {
-                self.listen()?;
-            }
-        }
-        self.listen()
-    }
-
-    fn listen(&mut self) -> io::Result<()> {
-        match self.receive_some(u32::MAX) {
-            Drain::Stalled => Err(io::Error::other("the server is too slow")),
-            _ => Ok(()),
         }
     }
 
@@ -424,34 +365,52 @@ impl Daemon {
 
     fn bus_event(&mut self, reactor: &mut Reactor<Token>, event: &Event) {
         match event {
-            Event::Ready { again } => {
-                self.hotplug.voice.introduced = true;
-                let count = self.hotplug.announce(&Filter::default(), *again).unwrap_or(0);
-                log::line(Level::Info, NAME, format_args!("connected; announcing {count} devices"));
-            }
+            Event::Ready { .. } => self.expected = true,
             Event::Lost => {
+                self.expected = false;
                 self.hotplug.stop_announcing();
                 log::line(Level::Warn, NAME, "the server is gone; looking for one");
             }
-            Event::Message(message) => match requests::answer(self, message) {
-                Some(Request::Trigger(filter)) if self.handling.is_some() => {
-                    let paths = self.hotplug.paths(&filter);
-                    self.handling.iter_mut().for_each(|handling| handling.ask(paths.iter().cloned()));
-                }
-                Some(Request::Trigger(filter)) if self.coldplug == Coldplug::Trigger => {
-                    let paths = self.hotplug.paths(&filter);
-                    if let Err(error) = self.trigger(paths.iter().map(Vec::as_slice)) {
-                        log::line(Level::Warn, NAME, format_args!("asking for events: {error}"));
-                    }
-                }
-                _ => {}
-            },
+            Event::Message(message) => self.answer(message),
             Event::Dropped { messages, bytes } => {
                 let why =
                     format_args!("{messages} messages ({bytes} bytes) given up: no server, or a slow one");
                 log::line(Level::Warn, NAME, why);
             }
             Event::Closed => reactor.stop(),
+            _ => {}
+        }
+    }
+
+    /// When all is known that was there at the start, those who have come are told of it.
+    fn introduce(&mut self) {
+        if self.first_pass.ended().is_none() {
+            return;
+        }
+        while let Some(message) = self.first_pass.next_waiting() {
+            self.answer(&message);
+        }
+        if !std::mem::take(&mut self.expected) {
+            return;
+        }
+        let again = std::mem::replace(&mut self.hotplug.voice.introduced, true);
+        let count = self.hotplug.announce(&Filter::default(), again).unwrap_or(0);
+        log::line(Level::Info, NAME, format_args!("connected; announcing {count} devices"));
+    }
+
+    /// Answers a request, now or when there is something to be told.
+    fn answer(&mut self, message: &Message) {
+        match requests::answer(self, message) {
+            Some(Request::Trigger(filter)) if self.handling.is_some() => {
+                let paths = self.hotplug.paths(&filter);
+                self.handling.iter_mut().for_each(|handling| handling.ask(paths.iter().cloned()));
+            }
+            Some(Request::Trigger(filter)) if self.coldplug == Coldplug::Trigger => {
+                let paths = self.hotplug.paths(&filter);
+                if let Err(error) = self.trigger(paths.iter().map(Vec::as_slice)) {
+                    log::line(Level::Warn, NAME, format_args!("asking for events: {error}"));
+                }
+            }
             _ => {}
         }
     }
@@ -553,7 +512,16 @@ impl App for Daemon {
                 None => break,
             }
         }
+        self.introduce();
         self.hotplug.voice.bus.flush(reactor);
+        let bus = &self.hotplug.voice.bus;
+        if bus.is_ready() {
+            self.first_pass.connected();
+        }
+        // Who waits for us hears of us before that takes its time.
+        if !self.first_pass.has_begun() && self.first_pass.may_begin(bus.is_failing()) {
+            reactor.come_back();
+        }
         // What happens meanwhile goes before the rest.
         if self.hotplug.may_announce() {
             reactor.come_back();

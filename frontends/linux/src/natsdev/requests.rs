@@ -25,6 +25,13 @@ pub(super) enum Request {
 /// Answers a request.
 pub(super) fn answer(daemon: &mut Daemon, message: &Message) -> Option<Request> {
     let mut parts = tokens(message.subject());
+    // Half of what there is would be taken for all of it.
+    if parts.clone().next() == Some(b"hardware") && daemon.first_pass.ended().is_none() {
+        if !daemon.first_pass.keep(message) {
+            refuse(daemon, message, "429", "too many wait already for what was there at the start");
+        }
+        return None;
+    }
     match (parts.next(), parts.next(), parts.next()) {
         (Some(b"hardware"), Some(b"list"), None) => list(daemon, message, &Filter::default()),
         (Some(b"hardware"), Some(b"trigger"), None) => return trigger(daemon, message),
@@ -123,6 +130,9 @@ fn stats(daemon: &mut Daemon, message: &Message) {
     json.key("usb").number(limit(hotplug.usb.announced().count()));
     json.key("max_usb").number(limit(hotplug.usb.capacity()));
     json.key("refused_devices").number(hotplug.counters.full);
+    if let Some(ended) = daemon.first_pass.ended() {
+        json.key("known_us").number(ended.as_micros());
+    }
     json.key("rcvbuf").number(limit(daemon.socket.buffer_size()));
     json.end_object();
     let len = json.finish().unwrap_or(0);

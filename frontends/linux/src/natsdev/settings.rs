@@ -1,6 +1,5 @@
 //! What natsdev is told on its command line.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use lunix_core::device::usb::Config;
@@ -9,7 +8,6 @@ use lunix_core::time::Duration;
 use super::{NAME, PENDING, control, device};
 use crate::bus::Options;
 use crate::cli::{Argument, BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
-use crate::escaped::Escaped;
 use crate::log::{self, Level};
 
 /// The command line of `natsdev`.
@@ -97,6 +95,13 @@ pub static COMMAND: Command = Command {
                 help: "do what rules want of devices: nodes, owners, links, modules, programs [auto: as root, where the \
                        kernel keeps /dev and no udevd is running]",
                 hint: Hint::OneOf(&["auto", "yes", "no"]),
+            },
+            Flag {
+                names: &["settle"],
+                value: None,
+                help: "be ready, for who supervises, only when all devices are handled that were there at the start, and \
+                       not as soon as requests are answered",
+                hint: Hint::None,
             },
             Flag {
                 names: &["coldplug"],
@@ -199,6 +204,8 @@ pub(super) struct Settings {
     pub(super) sysfs: PathBuf,
     pub(super) dev: PathBuf,
     pub(super) manage: bool,
+    /// Ready is who knows all devices that were there at the start.
+    pub(super) settle: bool,
     /// Where the database, the table of hardware and udevd are; none beside a made-up /sys.
     pub(super) root: Option<device::Root>,
 }
@@ -225,9 +232,7 @@ impl Settings {
         if let Some(level) = matches.text("log")?.and_then(Level::from_name) {
             log::set_level(level);
         }
-        if let Some(file) = matches.path("config") {
-            check_config(file).map_err(|error| matches.error(error))?;
-        }
+        matches.without_settings()?;
         if matches.has("mdev-conf") && matches.has("rules") {
             return Err(matches.error("--mdev-conf: expected without --rules: it is one or the other"));
         }
@@ -270,6 +275,7 @@ impl Settings {
                 false => None,
             },
             max_usb: number("max-usb", MAX_USB, 64)?,
+            settle: matches.has("settle"),
             manage: match matches.text("manage")? {
                 Some("yes") => true,
                 Some("no") => false,
@@ -289,17 +295,4 @@ impl Settings {
             dev: path("dev", "/dev"),
         })
     }
-}
-
-/// There is nothing to configure yet but what the command line says: comments only.
-fn check_config(file: &Path) -> Result<(), String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if !line.is_empty() && !line.starts_with('#') {
-            let key = line.split(['=', ':', ' ']).next().unwrap_or_default();
-            return Err(format!("{}:{}: unknown key '{}'", file.display(), index + 1, Escaped(key)));
-        }
-    }
-    Ok(())
 }

@@ -14,6 +14,14 @@ const AT_ONCE: u32 = 8;
 impl Daemon {
     /// As [`Daemon::go_on`]; what is left is for the next turn, and what was said meanwhile is on its way before.
     pub(super) fn go_on_in(&mut self, reactor: &mut Reactor<Token>) {
+        if self.handling.is_some() && !self.first_pass.has_begun() {
+            if !self.first_pass.may_begin(self.hotplug.voice.bus.is_failing()) {
+                return;
+            }
+            if let Err(error) = self.begin(reactor) {
+                log::line(Level::Error, NAME, format_args!("listening to the kernel: {error}"));
+            }
+        }
         if self.go_on(reactor.now()) {
             reactor.come_back();
         }
@@ -47,17 +55,16 @@ impl Daemon {
         if !self.asked && handling.is_settled() && std::mem::take(&mut self.hotplug.gone_unseen) {
             sweep::sweep(handling.workers().ground().root());
         }
-        handling.flag();
+        handling.flag(!handling.is_settled());
         if self.asked || !handling.is_settled() {
             return more || (!self.asked && handling.may_ask());
         }
-        match self.coldplugging.take() {
+        match self.first_pass.end(monotonic()) {
             None => self.hotplug.settled(),
-            Some(start) => {
+            Some(took) => {
                 let count = self.hotplug.table.len();
-                let ms = monotonic().since(start).as_millis();
+                let ms = took.as_millis();
                 log::line(Level::Info, NAME, format_args!("{count} devices handled by the rules in {ms} ms"));
-                crate::notify::ready();
             }
         }
         !self.hotplug.asks.is_empty()

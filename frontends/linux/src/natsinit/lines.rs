@@ -27,6 +27,11 @@ impl Lines {
         }
     }
 
+    /// Forgets what is not a line yet.
+    pub(super) fn clear(&mut self) {
+        self.part.clear();
+    }
+
     /// The end of the output: what is left is a line, too.
     pub(super) fn end(&mut self, mut show: impl FnMut(&str)) {
         if !self.part.is_empty() {

@@ -1,22 +1,40 @@
-//! `natsinit`: the supervisor, here for a session. As PID 1 it comes with the image.
+//! `natsinit`: the first process of a machine or a container, and the supervisor of a session.
 
-mod child;
+mod boot;
+mod cgroup;
+mod definition;
+pub(crate) mod files;
+mod first;
 mod lines;
 mod link;
+mod machine;
 pub(crate) mod plan;
-mod session;
+pub mod power;
+mod process;
+mod rare;
+mod resume;
+mod ring;
+mod supervisor;
 mod terminal;
+mod untold;
 mod usage;
 
 use std::process::ExitCode;
 
-use plan::{Folder, Plan, PlanError, Wish};
-use session::Session;
+#[doc(hidden)]
+pub use files::mistakes_of;
+
+use definition::Definition;
+use files::InitSettings;
+use machine::Scope;
+use plan::{Folder, Origin, Plan, PlanError, Wish};
+use resume::{Number, Own, Table};
+use supervisor::{Start, Supervisor};
 
 use crate::bus::Options;
 use crate::cli::{Argument, BASIC, Command, Flag, Hint, Matches, Style, UsageError};
 use crate::log::{self, Level};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, monotonic};
 
 /// Flags of `natsinit` and `lunix up` alike.
 pub(crate) const SHARED: &[Flag] = &[
@@ -44,6 +62,12 @@ pub(crate) const SHARED: &[Flag] = &[
         help: "so many restarts without a stable run of 10 s, then a service has failed [10]",
         hint: Hint::None,
     },
+    Flag {
+        names: &["resume"],
+        value: Some("FD"),
+        help: "for itself: go on from what the supervisor before it has left there",
+        hint: Hint::None,
+    },
 ];
 
 /// The command line of `natsinit`.
@@ -58,22 +82,47 @@ pub static COMMAND: Command = Command {
         hint: Hint::None,
     }],
     flags: &[
-        &[Flag {
-            names: &["session"],
-            value: None,
-            help: "supervise without being PID 1, as any user",
-            hint: Hint::None,
-        }],
+        &[
+            Flag {
+                names: &["session"],
+                value: None,
+                help: "supervise without being PID 1, as any user",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["pid1"],
+                value: None,
+                help: "do everything that PID 1 does, although it is not",
+                hint: Hint::None,
+            },
+            Flag {
+                names: &["services"],
+                value: Some("DIR"),
+                help: "where the files of services are [as PID 1 /etc/lunix/services, else none]",
+                hint: Hint::Folder,
+            },
+            Flag {
+                names: &["check-config"],
+                value: None,
+                help: "say every mistake in the files of services, and exit",
+                hint: Hint::None,
+            },
+        ],
         SHARED,
         BASIC,
     ],
     of: None,
     style: Style::Gnu,
     details: &[
-        "Without --service and without commands, natsd and every other daemon of this binary run.",
-        "It publishes service.NAME.STATE with STATE one of starting, ready, stopping, stopped, failed, backoff, \
-         and answers service.list and service.NAME.status, start, stop, restart and usage.",
-        "SIGTERM or Ctrl-C stops all services in the reverse order of their needs; Ctrl-C then kills them.",
+        "As PID 1 it brings the machine up by /etc/lunix/init.toml, runs the services of /etc/lunix/services, and ends \
+         the machine in order. Its signals: HUP reads the services anew, TERM and INT (Ctrl-Alt-Del) reboot, USR1 halts, \
+         USR2 and PWR power off, QUIT executes it anew; RTMIN+3 to RTMIN+6 halt, power off, reboot and kexec. As PID 1 of \
+         a container TERM and INT stop the services and end.",
+        "With --session, without --service, --services and without commands, natsd and every other daemon of this binary \
+         run. SIGTERM or Ctrl-C stops all services in the reverse order of their needs; Ctrl-C then kills them.",
+        "It publishes service.NAME.STATE with STATE one of starting, ready, stopping, stopped, failed, backoff, waiting, \
+         and answers service.list, service.boot, service.reload, and service.NAME.status, start, stop, restart, reload, \
+         usage, tail, freeze and thaw.",
     ],
     commands: &[],
     examples: &[
@@ -87,21 +136,46 @@ pub static COMMAND: Command = Command {
 
 /// Runs `natsinit`.
 pub fn run(matches: &Matches) -> ExitCode {
+    if matches.has("check-config") {
+        return match matches.text("services") {
+            Ok(folder) => files::check(folder.unwrap_or(files::SERVICES).as_ref(), &given(matches)),
+            Err(error) => error.report(),
+        };
+    }
+    if matches.has("pid1") || (std::process::id() == 1 && !matches.has("session")) {
+        return first::run(matches, &[]);
+    }
     if !matches.has("session") {
-        return matches.error("--session is missing: this build does not run as PID 1").report();
+        return matches.error("--session is missing: this is not PID 1").report();
     }
     let commands =
         (0..matches.arguments().len()).map(|at| Ok(matches.argument_text(at)?.unwrap_or_default()));
     let wish = commands.collect::<Result<Vec<_>, UsageError>>().and_then(|commands| {
         let mut wish = wish(matches)?;
-        wish.daemons = commands.is_empty() || !wish.services.is_empty();
+        let files = matches.text("services")?;
+        wish.daemons = (commands.is_empty() && files.is_none()) || !wish.services.is_empty();
         wish.commands = commands;
+        wish.files = files;
         Ok(wish)
     });
     match wish {
-        Ok(wish) => start(COMMAND.name, matches, &wish, |_| true),
+        Ok(wish) => start(COMMAND.name, matches, wish, |_| true),
         Err(error) => error.report(),
     }
+}
+
+/// The names of services that the command line asks for.
+fn given(matches: &Matches) -> Vec<String> {
+    let daemons = matches.texts("service").unwrap_or_default();
+    let server = daemons.first().map(|_| "natsd");
+    let words = (0..matches.arguments().len()).filter_map(|at| matches.argument_text(at).ok().flatten());
+    let commands = words.filter_map(|word| Some(word.split_once('=')?.0));
+    server.into_iter().chain(daemons).chain(commands).map(str::to_owned).collect()
+}
+
+/// Runs as the first process, with whatever words it was given.
+pub fn run_first(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    first::run_with(words)
 }
 
 /// What the shared flags say.
@@ -119,7 +193,7 @@ pub(crate) fn wish(matches: &Matches) -> Result<Wish<'_>, UsageError> {
 pub(crate) fn start(
     name: &'static str,
     matches: &Matches,
-    wish: &Wish<'_>,
+    mut wish: Wish<'_>,
     go: impl FnOnce(&Plan) -> bool,
 ) -> ExitCode {
     let failed = |error: std::io::Error| {
@@ -132,24 +206,79 @@ pub(crate) fn start(
             return matches.error(line).report();
         }
     }
-    let folder = match Folder::open() {
+    let before = matches.text("resume").ok().flatten().and_then(|fd| Table::adopt(fd.parse().ok()?).ok());
+    let folder = match before.and_then(|table| Some((table, table.folder()?))) {
+        Some((table, path)) => Ok(Folder::again(path, table.inherit_own(Own::Folder).map(Into::into))),
+        None => Folder::open(),
+    };
+    let folder = match folder {
         Ok(folder) => folder,
         Err(error) => return failed(error),
     };
-    let plan = match Plan::make(wish, folder.path()) {
+    if let Some(port) = before.and_then(|table| table.number(Number::Port).checked_sub(1)) {
+        wish.port = u16::try_from(port).ok();
+    }
+    wish.resumed = before.is_some();
+    let plan = match Plan::make(&wish, folder.path()) {
         Ok(plan) => plan,
         Err(PlanError::Usage(line)) => return matches.error(line).report(),
         Err(PlanError::Machine(line)) => return failed(std::io::Error::other(line)),
     };
-    if !go(&plan) {
+    if before.is_none() && !go(&plan) {
         return ExitCode::SUCCESS;
     }
-    let mut reactor = match Reactor::new() {
-        Ok(reactor) => reactor,
-        Err(error) => return failed(error),
-    };
-    match Session::new(name, plan, folder.path(), &mut reactor) {
-        Ok(session) => session.run(&mut reactor),
+    match supervise(name, &wish, plan, &folder, before) {
+        Ok(code) => code,
         Err(error) => failed(error),
     }
+}
+
+fn supervise(
+    name: &'static str,
+    wish: &Wish<'_>,
+    plan: Plan,
+    folder: &Folder,
+    before: Option<Table>,
+) -> std::io::Result<ExitCode> {
+    let table = match before {
+        Some(table) => table,
+        None => Table::new()?,
+    };
+    table.arm(std::env::args_os())?;
+    let fault = table.fault(monotonic());
+    if let Some((signal, again)) = fault {
+        log::line(Level::Error, name, format_args!("goes on after a fault (signal {signal})"));
+        if again {
+            // Services end with us.
+            return Err(std::io::Error::other("faults too often"));
+        }
+    }
+    table.set_folder(folder.path());
+    table.set(Number::Port, plan.server.as_ref().map_or(0, |(_, port)| u32::from(*port) + 1));
+    table.keep_own(Own::Folder, folder.lock().map(std::os::fd::AsFd::as_fd));
+    let mut definitions: Vec<(Definition, Origin)> = plan.services;
+    let services = wish.files.map(std::path::PathBuf::from);
+    let given: Vec<String> = definitions.iter().map(|(definition, _)| definition.name.clone()).collect();
+    let loaded = services.as_deref().map(|folder| files::load(folder, &given)).unwrap_or_default();
+    for mistake in &loaded.mistakes {
+        log::line(Level::Error, name, mistake);
+    }
+    definitions.extend(loaded.definitions.into_iter().map(|definition| (definition, Origin::File)));
+    let mut reactor = Reactor::new()?;
+    let start = Start {
+        name,
+        scope: Scope::Session,
+        definitions,
+        server: plan.server.map(|(name, _)| name),
+        urls: plan.urls,
+        folder: folder.path().to_owned(),
+        services,
+        left_out: loaded.left_out,
+        settings: InitSettings::default(),
+        table,
+        resumed: before.is_some(),
+        fault: fault.is_some(),
+    };
+    let (code, ..) = Supervisor::new(start, &mut reactor)?.run(&mut reactor);
+    Ok(code)
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::session::Token;
+use super::supervisor::Token;
 use crate::reactor::{Key, Reactor, Ready};
 
 /// Lines on stderr. A terminal that is halted by Ctrl-S, or a full pipe, holds up nobody: lines are kept up to

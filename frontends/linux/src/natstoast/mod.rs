@@ -5,14 +5,16 @@ mod console;
 mod output;
 
 use std::io;
-use std::process::ExitCode;
+use std::process::{Command as Process, ExitCode};
 
 use lunix_core::time::Instant;
 use lunix_core::toast::{Event as Told, Input, Refusal, Timeouts, Toasts, decode, encode, subject};
 use lunix_proto::nats::header;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use self::console::Console;
 use self::output::Output;
+use crate::applets::{BRIDGE, bridge};
 use crate::bus::{self, Bus, Message, Options};
 use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
 use crate::encoded::fill;
@@ -21,6 +23,7 @@ use crate::notify;
 use crate::reactor::{App, Key, Reactor, Ready, monotonic};
 use crate::sys::local_time::LocalTime;
 use crate::sys::signals::Signals;
+use crate::sys::spawn::spawn;
 use crate::terminal::Terminal;
 
 const NAME: &str = "natstoast";
@@ -31,13 +34,21 @@ pub static COMMAND: Command = Command {
     about: "toast notification service and its console presenter",
     arguments: &[],
     flags: &[
-        &[Flag {
-            names: &["presenter", "p"],
-            value: Some("KIND"),
-            help: "who shows toasts: `console` writes them to stdout, `none` leaves it to those who listen \
-                   to toast.show [console]",
-            hint: Hint::OneOf(&["console", "none"]),
-        }],
+        &[
+            Flag {
+                names: &["presenter", "p"],
+                value: Some("KIND"),
+                help: "who shows toasts: `console` writes them to stdout, `none` leaves it to those who listen \
+                       to toast.show [console]",
+                hint: Hint::OneOf(&["console", "none"]),
+            },
+            Flag {
+                names: &["dbus"],
+                value: None,
+                help: "run natstoast-dbus, too: notifications of desktops",
+                hint: Hint::None,
+            },
+        ],
         NATS,
         DAEMON,
         BASIC,
@@ -72,6 +83,8 @@ struct Natstoast {
     toasts: Box<Center>,
     signals: Signals,
     presenter: Option<(Console, Output)>,
+    /// natstoast-dbus.
+    dbus: Option<Pid>,
     /// What is said, encoded; grows to the longest list once.
     out: Vec<u8>,
     refused: Refused,
@@ -124,13 +137,14 @@ fn start(matches: &Matches) -> Result<Option<(Reactor<Token>, Natstoast)>, Failu
     if let Some(level) = matches.text("log")?.and_then(Level::from_name) {
         log::set_level(level);
     }
+    matches.without_settings()?;
     let mut options = Options::from_matches(NAME, matches)?;
     options.description = COMMAND.about;
     if matches.has("check-config") {
         return Ok(None);
     }
     // Before anything else: no signal may kill what is half set up.
-    let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGWINCH])?;
+    let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGWINCH, libc::SIGCHLD])?;
     let mut reactor = Reactor::new()?;
     reactor.add(&signals, Token::Signals, Ready::READ)?;
     let presenter = match matches.text("presenter")? {
@@ -140,6 +154,7 @@ fn start(matches: &Matches) -> Result<Option<(Reactor<Token>, Natstoast)>, Failu
             Some((Console::new(Terminal::of(&output)), output))
         }
     };
+    let dbus = if matches.has("dbus") { Some(start_dbus(matches)?) } else { None };
     let mut bus = Bus::new(options, Token::Bus);
     let endpoints = [
         ("in", subject::IN),
@@ -157,11 +172,23 @@ fn start(matches: &Matches) -> Result<Option<(Reactor<Token>, Natstoast)>, Failu
         toasts: Box::new(Center::new(Timeouts::STANDARD)),
         signals,
         presenter,
+        dbus,
         out: vec![0; 1024],
         refused: Refused::default(),
         started: false,
     };
     Ok(Some((reactor, app)))
+}
+
+/// Starts natstoast-dbus, which ends with us and says for itself why it does sooner, with what we were told of NATS.
+fn start_dbus(matches: &Matches) -> Result<Pid, UsageError> {
+    let mut command = Process::new(bridge().unwrap_or_else(|| BRIDGE.into()));
+    command.arg("natstoast-dbus");
+    for (name, value) in matches.flags().filter(|(name, _)| !["dbus", "presenter"].contains(name)) {
+        command.arg(format!("--{name}")).args(value);
+    }
+    let missing = |_| matches.error("--dbus: expected lunix-bridge beside natstoast or in $PATH");
+    spawn(&mut command).map(|child| child.pid).map_err(missing)
 }
 
 impl App for Natstoast {
@@ -176,6 +203,10 @@ impl App for Natstoast {
                     if let Some((console, output)) = &mut self.presenter {
                         console.resize(Terminal::of(output));
                     }
+                }
+                Some(libc::SIGCHLD) => {
+                    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                    let _ = self.dbus.map(|dbus| waitid(WaitId::Pid(dbus), options));
                 }
                 // The terminal is gone, the daemon stays: its output ends with the next write.
                 Some(libc::SIGHUP) => {}

@@ -162,13 +162,18 @@ fn body(json: &mut Writer<'_>, shape: &Shape) {
 }
 
 fn member(json: &mut Writer<'_>, field: &Field) {
+    if let Type::Object(shape) = &field.kind {
+        // What stands beside a reference counts since JSON Schema 2019-09, which AsyncAPI 3 does not follow.
+        json.key("$ref").string(&format!("#/components/schemas/{}", shape.name));
+        return;
+    }
     let name = match &field.kind {
         Type::Text | Type::Word(_) => "string",
         Type::Whole => "integer",
         Type::Number => "number",
         Type::Flag => "boolean",
         Type::Texts | Type::Objects(_) => "array",
-        Type::Map => "object",
+        Type::Map | Type::Object(_) => "object",
     };
     json.key("type").string(name);
     match &field.kind {

@@ -62,7 +62,11 @@ fn link(shape: &Shape) -> String {
         Body::Nothing => String::new(),
         Body::Text => "text".into(),
         Body::Object(_) => format!("[{}](#{})", shape.name, shape.name.to_lowercase()),
-        Body::List(part) => format!("array of {}", link(part)),
+        Body::List(part) => match &part.body {
+            // `or` alone would bind less than `array of`.
+            Body::OneOf(_) => format!("array of ({})", link(part)),
+            _ => format!("array of {}", link(part)),
+        },
         Body::OneOf(parts) => parts.iter().map(|part| link(part)).collect::<Vec<_>>().join(" or "),
     }
 }
@@ -75,6 +79,7 @@ fn kind(field: &Field) -> String {
         Type::Flag => "boolean".into(),
         Type::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),
         Type::Texts => "array of strings".into(),
+        Type::Object(shape) => link(shape),
         Type::Objects(shape) => format!("array of {}", link(shape)),
         Type::Map => "object".into(),
     };

@@ -1,7 +1,9 @@
 //! `lunix schema`: all subjects from one table, as AsyncAPI 3 for programs and as Markdown for people.
 
 mod asyncapi;
+mod bridge;
 mod markdown;
+mod natsinit;
 mod table;
 
 use std::io::Write as _;
@@ -144,6 +146,8 @@ pub enum Type {
     Word(&'static [&'static str]),
     /// An array of strings.
     Texts,
+    /// An object.
+    Object(&'static Shape),
     /// An array of objects.
     Objects(&'static Shape),
     /// An object with keys of its own.
@@ -159,7 +163,7 @@ fn shapes() -> Vec<&'static Shape> {
         match &shape.body {
             Body::Object(fields) => {
                 for field in *fields {
-                    if let Type::Objects(part) = field.kind {
+                    if let Type::Objects(part) | Type::Object(part) = field.kind {
                         visit(part, found);
                     }
                 }

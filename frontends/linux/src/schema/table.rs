@@ -1,19 +1,20 @@
 //! The table: every subject that the programs of this build speak.
 
-use super::{Body, Field, Group, Kind, Shape, Subject, Type};
+use super::{Body, Field, Group, Kind, Shape, Subject, Type, bridge, natsinit};
 use Type::{Flag, Map, Number, Objects, Text, Texts, Whole, Word};
 
-const fn must(key: &'static str, kind: Type, about: &'static str) -> Field {
+pub(super) const fn must(key: &'static str, kind: Type, about: &'static str) -> Field {
     Field { key, kind, required: true, about }
 }
 
-const fn may(key: &'static str, kind: Type, about: &'static str) -> Field {
+pub(super) const fn may(key: &'static str, kind: Type, about: &'static str) -> Field {
     Field { key, kind, required: false, about }
 }
 
-static NOTHING: Shape = Shape { name: "Nothing", about: "Ignored; mostly empty.", body: Body::Nothing };
+pub(super) static NOTHING: Shape =
+    Shape { name: "Nothing", about: "Ignored; mostly empty.", body: Body::Nothing };
 
-static ERROR: Shape = Shape {
+pub(super) static ERROR: Shape = Shape {
     name: "Error",
     about: "A request that is refused.",
     body: Body::Object(&[must("error", Text, "why, in one line that names the key and what was expected")]),
@@ -170,12 +171,26 @@ static HOTPLUG_STATS: Shape = Shape {
         must("usb", Whole, "USB devices announced"),
         must("max_usb", Whole, "at most"),
         must("refused_devices", Whole, "that had no room"),
+        may(
+            "known_us",
+            Whole,
+            "since when all is known that was there at its start, in microseconds after boot",
+        ),
         must("rcvbuf", Whole, "bytes of the socket's buffer"),
     ]),
 };
 
+static ANY_DEVICE: Shape =
+    Shape { name: "AnyDevice", about: "A USB device, or another one.", body: Body::OneOf(&[&DEVICE, &USB]) };
+
+static ALL_DEVICES: Shape =
+    Shape { name: "AllDevices", about: "Devices that are present.", body: Body::List(&ANY_DEVICE) };
+
 static DEVICES: Shape =
-    Shape { name: "Devices", about: "Devices that are present.", body: Body::List(&DEVICE) };
+    Shape { name: "Devices", about: "Devices of one class that are present.", body: Body::List(&DEVICE) };
+
+static USB_DEVICES: Shape =
+    Shape { name: "UsbDevices", about: "USB devices that are present.", body: Body::List(&USB) };
 
 static TEXT: Shape = Shape {
     name: "PlainText",
@@ -264,43 +279,6 @@ static TOAST_ACTION: Shape = Shape {
     ]),
 };
 
-static SERVICE: Shape = Shape {
-    name: "Service",
-    about: "How a service stands.",
-    body: Body::Object(&[
-        must("name", Text, ""),
-        must("state", Word(&["starting", "ready", "stopping", "stopped", "failed", "backoff"]), ""),
-        may("pid", Whole, "while it runs"),
-        may("exit_code", Whole, "of its last process"),
-        may("signal", Whole, "that ended its last process"),
-        may("errno", Whole, "why no process could be made"),
-        must("restarts", Whole, "since it was last started on purpose"),
-        must("at_us", Whole, "when it came to this state, on the supervisor's monotonic clock"),
-    ]),
-};
-
-static SERVICES: Shape = Shape { name: "Services", about: "", body: Body::List(&SERVICE) };
-
-static SERVICE_OR_ERROR: Shape =
-    Shape { name: "ServiceOrError", about: "", body: Body::OneOf(&[&SERVICE, &ERROR]) };
-
-static USAGE: Shape = Shape {
-    name: "Usage",
-    about: "What a service has used; what this machine cannot tell is left out.",
-    body: Body::Object(&[
-        must("name", Text, ""),
-        may("cpu_us", Whole, "processor time in microseconds"),
-        may("rss", Whole, "resident memory in bytes"),
-        may("peak_rss", Whole, "the most it ever had"),
-        may("pids", Whole, "processes and threads"),
-        may("io_read", Whole, "bytes read from storage"),
-        may("io_write", Whole, "bytes written to storage"),
-    ]),
-};
-
-static USAGE_OR_ERROR: Shape =
-    Shape { name: "UsageOrError", about: "", body: Body::OneOf(&[&USAGE, &ERROR]) };
-
 static MOUNTED: Shape = Shape {
     name: "MountedVolume",
     about: "A volume that is, or was, mounted.",
@@ -366,11 +344,11 @@ static UNMOUNT: Shape = Shape {
 static MOUNTED_OR_ERROR: Shape =
     Shape { name: "MountedVolumeOrError", about: "", body: Body::OneOf(&[&MOUNTED, &ERROR]) };
 
-const fn event(address: &'static str, about: &'static str, payload: &'static Shape) -> Subject {
+pub(super) const fn event(address: &'static str, about: &'static str, payload: &'static Shape) -> Subject {
     Subject { address, kind: Kind::Event, about, payload, reply: None }
 }
 
-const fn request(
+pub(super) const fn request(
     address: &'static str,
     about: &'static str,
     payload: &'static Shape,
@@ -422,8 +400,9 @@ pub static GROUPS: &[Group] = &[
             event("hardware.snapshot.begin", "All devices that are present follow.", &SNAPSHOT_BEGIN),
             event("hardware.snapshot.end", "All devices that are present were announced.", &SNAPSHOT_END),
             event("hardware.full", "A device has no room in the table.", &HARDWARE_FULL),
-            request("hardware.list", "The devices that are present.", &NOTHING, &DEVICES),
+            request("hardware.list", "The devices that are present.", &NOTHING, &ALL_DEVICES),
             request("hardware.<class>.list", "Those of one class.", &NOTHING, &DEVICES),
+            request("hardware.usb.list", "The USB devices.", &NOTHING, &USB_DEVICES),
             request("hardware.trigger", "Announces devices again.", &TRIGGER, &TRIGGERED),
             request("natsdev.stats", "Counters.", &NOTHING, &HOTPLUG_STATS),
         ],
@@ -488,23 +467,6 @@ pub static GROUPS: &[Group] = &[
             request("volume.unmount", "Unmounts one.", &UNMOUNT, &MOUNTED_OR_ERROR),
         ],
     },
-    Group {
-        program: "natsinit",
-        about: "Services: their states, and starting and stopping them.",
-        notes: &["`<name>` is a single token: every byte that a token cannot hold is `_`."],
-        subjects: &[
-            event("service.<name>.<state>", "A service has come to a state.", &SERVICE),
-            request("service.list", "All services.", &NOTHING, &SERVICES),
-            request("service.<name>.status", "One service.", &NOTHING, &SERVICE_OR_ERROR),
-            request(
-                "service.<name>.start",
-                "Starts it; the answer is its state then.",
-                &NOTHING,
-                &SERVICE_OR_ERROR,
-            ),
-            request("service.<name>.stop", "Stops it.", &NOTHING, &SERVICE_OR_ERROR),
-            request("service.<name>.restart", "Stops it and starts it again.", &NOTHING, &SERVICE_OR_ERROR),
-            request("service.<name>.usage", "What it has used.", &NOTHING, &USAGE_OR_ERROR),
-        ],
-    },
+    natsinit::GROUP,
+    bridge::GROUP,
 ];

@@ -1,11 +1,11 @@
-//! This machine's network interfaces: their addresses and names.
+//! This machine's network interfaces: their addresses, names and states.
 
-#![allow(unsafe_code, reason = "getifaddrs and SIOCSIFNAME, which no safe crate offers")]
+#![allow(unsafe_code, reason = "getifaddrs, and requests of netdevice(7), which no safe crate offers")]
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::ptr;
 
 /// All addresses of interfaces, in the kernel's order; none if the kernel does not say.
@@ -33,18 +33,93 @@ pub fn addresses() -> Vec<IpAddr> {
 /// # Errors
 /// There is no such interface, the name is taken, too long or empty, or we may not.
 pub fn rename(old: &[u8], new: &[u8]) -> io::Result<()> {
-    // SAFETY: all zero is a valid request.
-    let mut request = unsafe { MaybeUninit::<libc::ifreq>::zeroed().assume_init() };
-    fill(&mut request.ifr_name, old)?;
+    let mut request = about(old)?;
     let mut name = [0; libc::IFNAMSIZ];
     fill(&mut name, new)?;
     request.ifr_ifru.ifru_newname = name;
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
-    // SAFETY: the request is a whole one of the kind that this number asks for.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFNAME as _, &raw const request) } != 0 {
-        return Err(io::Error::last_os_error());
+    // SAFETY: this number reads the new name.
+    unsafe { ask(&socket()?, libc::SIOCSIFNAME as _, &raw mut request) }
+}
+
+/// Brings an interface up. `false` if it was. The loopback interface gets its address with that.
+///
+/// # Errors
+/// There is no such interface, or we may not.
+pub fn up(name: &[u8]) -> io::Result<bool> {
+    let (socket, mut request) = (socket()?, about(name)?);
+    // SAFETY: this number writes the flags.
+    unsafe { ask(&socket, libc::SIOCGIFFLAGS as _, &raw mut request)? };
+    // SAFETY: they were written, and any value is one.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let down = i32::from(flags) & libc::IFF_UP == 0;
+    if down {
+        request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
+        // SAFETY: this number reads the flags.
+        unsafe { ask(&socket, libc::SIOCSIFFLAGS as _, &raw mut request)? };
+    }
+    Ok(down)
+}
+
+/// Gives an interface an address, of which the first `prefix` bits (at most 32) are its network's; others of that network are
+/// reached by it once it is up.
+///
+/// # Errors
+/// There is no such interface, it cannot have this address, or we may not.
+pub fn set_address(name: &[u8], own: Ipv4Addr, prefix: u8) -> io::Result<()> {
+    let (socket, mut request) = (socket()?, about(name)?);
+    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+    for (number, value) in [(libc::SIOCSIFADDR, own), (libc::SIOCSIFNETMASK, Ipv4Addr::from_bits(mask))] {
+        request.ifr_ifru.ifru_addr = ipv4(value);
+        // SAFETY: these numbers read an address.
+        unsafe { ask(&socket, number as _, &raw mut request)? };
     }
     Ok(())
+}
+
+/// Sends what is for other networks to `gateway`.
+///
+/// # Errors
+/// No interface that is up leads there, there is such a way already, or we may not.
+pub fn add_gateway(gateway: Ipv4Addr) -> io::Result<()> {
+    // SAFETY: all zero is a valid request, and any way.
+    let mut request = unsafe { MaybeUninit::<libc::rtentry>::zeroed().assume_init() };
+    request.rt_dst = ipv4(Ipv4Addr::UNSPECIFIED);
+    request.rt_genmask = ipv4(Ipv4Addr::UNSPECIFIED);
+    request.rt_gateway = ipv4(gateway);
+    request.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+    // SAFETY: this number reads a way, whose pointer may be null.
+    unsafe { ask(&socket()?, libc::SIOCADDRT as _, &raw mut request) }
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    Ok(socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?)
+}
+
+fn about(name: &[u8]) -> io::Result<libc::ifreq> {
+    // SAFETY: all zero is a valid request.
+    let mut request = unsafe { MaybeUninit::<libc::ifreq>::zeroed().assume_init() };
+    fill(&mut request.ifr_name, name)?;
+    Ok(request)
+}
+
+/// # Safety
+/// `request` is a whole one of the kind that `number` asks for.
+unsafe fn ask<T>(socket: &OwnedFd, number: libc::Ioctl, request: *mut T) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), number, request) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// sockaddr_in as a sockaddr: family, port, address.
+fn ipv4(address: Ipv4Addr) -> libc::sockaddr {
+    let mut data = [0; 14];
+    for (to, from) in data.iter_mut().skip(2).zip(address.octets()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    libc::sockaddr { sa_family: libc::AF_INET as libc::sa_family_t, sa_data: data }
 }
 
 /// A name with a zero behind it.
@@ -86,6 +161,7 @@ mod tests {
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
         }
         assert!(super::rename(b"no-such-one", b"other").is_err());
+        assert!(super::up(b"no-such-one").is_err());
     }
 
     #[test]

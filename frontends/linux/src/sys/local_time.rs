@@ -23,8 +23,13 @@ impl LocalTime {
     /// Now.
     pub fn now() -> Self {
         let now = clock_gettime(ClockId::Realtime);
+        Self::at(now.tv_sec, u32::try_from(now.tv_nsec / 1_000_000).unwrap_or_default())
+    }
+
+    /// So many seconds and milliseconds after the epoch.
+    pub fn at(seconds: i64, millis: u32) -> Self {
         // The type that `localtime_r` takes here, whose name libc has deprecated.
-        let seconds = now.tv_sec as _;
+        let seconds = seconds as _;
         let mut parts = MaybeUninit::<libc::tm>::zeroed();
         // SAFETY: `localtime_r` reads the first and writes the second; all-zero is a valid `tm` should it fail.
         let parts = unsafe {
@@ -36,7 +41,7 @@ impl LocalTime {
             hour: small(parts.tm_hour),
             minute: small(parts.tm_min),
             second: small(parts.tm_sec),
-            milli: u16::try_from(now.tv_nsec / 1_000_000).unwrap_or(0),
+            milli: u16::try_from(millis).unwrap_or(0),
         }
     }
 }

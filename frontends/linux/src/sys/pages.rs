@@ -1,13 +1,15 @@
 //! Memory straight from the kernel, to which it goes back whole: what an allocator does with long blocks of short life
-//! differs from libc to libc, and what lies between them keeps them. And what the allocator keeps all the same.
+//! differs from libc to libc, and what lies between them keeps them. And what the allocator keeps all the same, and code
+//! that has done its work.
 
-#![allow(unsafe_code, reason = "mmap, munmap, malloc_trim")]
+#![allow(unsafe_code, reason = "mmap, munmap, madvise, malloc_trim")]
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, null_mut, slice_from_raw_parts_mut};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::param::page_size;
 
 /// Zeroed pages of its own.
 #[derive(Debug)]
@@ -63,9 +65,33 @@ pub fn give_back() {
     }
 }
 
+/// Has the kernel take the pages of this program's code and constants out of our memory. They stay in its cache for as long
+/// as it likes, and each is there again when it is used: what only the start needs is not.
+pub fn let_go_of_code() {
+    unsafe extern "C" {
+        // The linker's: where the file is mapped, and where its code ends. What can be written to lies behind that.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let (start, end) = (&raw const __executable_start, &raw const etext);
+    let len = end.addr().saturating_sub(start.addr()) / page_size() * page_size();
+    // SAFETY: between the two is only what the file holds and nobody has written to, which comes back as it was.
+    let _ = unsafe { madvise(start.cast_mut().cast(), len, Advice::LinuxDontNeed) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_and_constants_come_back() {
+        static TEXT: &[u8; 4096] = &[7; 4096];
+        for _ in 0..3 {
+            let_go_of_code();
+            assert!(TEXT.iter().all(|byte| *byte == 7));
+            assert_eq!(format!("{:?}", Some(12)), "Some(12)");
+        }
+    }
 
     #[test]
     fn it_is_zero_and_can_be_written_to() {

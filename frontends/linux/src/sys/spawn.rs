@@ -54,6 +54,22 @@ pub fn spawn(command: &mut Command) -> io::Result<Spawned> {
     }
 }
 
+/// Lets `command` begin a session of its own whose terminal is its input, if that is one. No signal is blocked in it.
+pub fn on_terminal(command: &mut Command) {
+    // SAFETY: between fork and exec the closure only makes system calls; it allocates nothing and takes no lock. The
+    // set is written by `sigemptyset` before it is read.
+    unsafe {
+        command.pre_exec(|| {
+            let mut none = MaybeUninit::uninit();
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+            libc::setsid();
+            libc::ioctl(0, libc::TIOCSCTTY as _, 1);
+            Ok(())
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};

@@ -124,6 +124,13 @@ impl World {
 
     /// Starts natsdev, and waits until it listens to the kernel and is connected.
     pub fn start_natsdev(&mut self, flags: &[&str]) {
+        self.spawn_natsdev(flags, Path::new(""));
+        self.wait_for_log("; announcing ");
+        self.wait_for_answers();
+    }
+
+    /// Starts natsdev, which tells `supervisor`, a socket, when it is ready.
+    pub fn spawn_natsdev(&mut self, flags: &[&str], supervisor: &Path) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lunix"))
             .args(["natsdev", "--nats", "nats://127.0.0.1:4222"])
             .arg("--sysfs")
@@ -131,6 +138,7 @@ impl World {
             .arg("--dev")
             .arg(self.folder.join("dev"))
             .args(flags)
+            .env("NOTIFY_SOCKET", supervisor)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -143,8 +151,6 @@ impl World {
             }
         });
         self.natsdev = Some(child);
-        self.wait_for_log("; announcing ");
-        self.wait_for_answers();
     }
 
     /// Waits until natsdev's subscriptions have reached the server, which is after it says that it is connected.
@@ -576,10 +582,20 @@ impl Client {
     }
 
     pub fn ask(&mut self, subject: &str, payload: &str, time: Duration) -> Option<Value> {
+        let inbox = self.send_request(subject, payload);
+        self.answer(&inbox, time)
+    }
+
+    /// Asks, and returns where the answer comes.
+    pub fn send_request(&mut self, subject: &str, payload: &str) -> String {
         self.next += 1;
         let inbox = format!("_INBOX.{}.{}", self.stream.local_addr().unwrap().port(), self.next);
         let message = format!("PUB {subject} {inbox} {}\r\n{payload}\r\n", payload.len());
         self.stream.write_all(message.as_bytes()).unwrap();
+        inbox
+    }
+
+    pub fn answer(&self, inbox: &str, time: Duration) -> Option<Value> {
         let answer = |heard: &Heard| {
             heard.messages.iter().find(|(subject, _)| *subject == inbox).map(|(_, payload)| payload.clone())
         };

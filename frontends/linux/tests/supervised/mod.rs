@@ -234,3 +234,10 @@ pub fn switches(pid: u32) -> u64 {
         .map(|status| status.lines().filter(|line| line.contains("ctxt_switches")).map(number).sum::<u64>())
         .sum()
 }
+
+/// Flags of `lunix up` for the daemons of this program alone: those of `lunix-bridge` listen on ports that only one test could have.
+pub fn own_daemons() -> Vec<&'static str> {
+    let names = lunix::applets::DAEMONS.iter().map(|applet| applet.command.name);
+    let started = names.filter(|name| !["natsd", "natsinit", "natsmount"].contains(name));
+    started.flat_map(|name| ["--service", name]).collect()
+}

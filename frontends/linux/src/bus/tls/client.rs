@@ -3,8 +3,6 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
-use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
@@ -26,23 +24,7 @@ impl Connector {
     /// # Errors
     /// Which file is wrong, in one line.
     pub(in crate::bus) fn new(files: &TlsFiles) -> Result<Self, String> {
-        let authorities = match &files.authorities {
-            Some(path) => certificates::authorities(path)?,
-            None => certificates::authorities_of_this_machine()?,
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(authorities);
-        let mut config = match (&files.certificate, &files.key) {
-            (Some(certificate), Some(key)) => builder
-                .with_client_auth_cert(certificates::read(certificate)?, certificates::key(key)?)
-                .map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?,
-            (None, None) => builder.with_no_client_auth(),
-            _ => return Err("expected a certificate and its key, or neither".to_owned()),
-        };
-        config.resumption = Resumption::disabled();
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(certificates::client(files)?)))
     }
 
     /// A session with a server whose certificate must be for `name`, a host name or an IP address. It says hello with

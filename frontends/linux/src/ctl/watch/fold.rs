@@ -6,6 +6,8 @@ use lunix_core::time::{Duration, Instant};
 const SHOWN: u32 = 5;
 /// What comes later than this after its predecessor is news again.
 const GAP: Duration = Duration::from_secs(1);
+/// When nothing of its kind has come for so long, a burst is over, and people want to know how much it was.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// Counts messages of one kind (equal first and last token, as in `hardware.*.add`) that come at once.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(super) struct Fold {
     last: Vec<u8>,
     seen: u32,
     hidden: u32,
+    /// When the first of those came.
+    since: Instant,
     latest: Instant,
 }
 
@@ -27,6 +31,9 @@ impl Fold {
         if goes_on {
             self.seen = self.seen.saturating_add(1);
             let shown = self.seen <= SHOWN;
+            if self.hidden == 0 {
+                self.since = now;
+            }
             self.hidden = self.hidden.saturating_add(u32::from(!shown));
             return (shown, None);
         }
@@ -37,7 +44,12 @@ impl Fold {
         (true, ended)
     }
 
-    /// Nothing more is there now: what to say about those that were not shown.
+    /// When it is time to [`end`](Self::end): the burst is over, or goes on and on.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (self.hidden > 0).then(|| (self.latest + QUIET).min(self.since + GAP))
+    }
+
+    /// What to say about those that were not shown.
     pub(super) fn end(&mut self) -> Option<String> {
         let hidden = std::mem::take(&mut self.hidden);
         let [first, last] = [&self.first, &self.last].map(|token| token.escape_ascii());
@@ -57,13 +69,24 @@ mod tests {
             let subject = format!("hardware.class{index}.add");
             assert_eq!(fold.take(now, subject.as_bytes()), (index < 5, None));
         }
+        assert_eq!(fold.due(), Some(now + QUIET));
         assert_eq!(fold.end().as_deref(), Some("\u{2026} and 65 more of hardware.*.add"));
         assert_eq!(fold.take(now, b"hardware.net.add"), (false, None));
         assert_eq!(fold.take(now, b"toast.in"), (true, Some("\u{2026} and 1 more of hardware.*.add".into())));
-        assert_eq!(fold.end(), None);
+        assert_eq!((fold.end(), fold.due()), (None, None));
         for _ in 0..9 {
             now = now + Duration::from_secs(1);
             assert_eq!(fold.take(now, b"toast.in"), (true, None));
         }
+    }
+    #[test]
+    fn a_burst_without_end_is_counted_now_and_then() {
+        let mut fold = Fold::default();
+        let begin = Instant::from_micros(1);
+        for index in 0..40 {
+            fold.take(begin + QUIET / 2 * index, b"ps.start");
+        }
+        // The sixth was the first that was not shown.
+        assert_eq!(fold.due(), Some(begin + QUIET / 2 * 5 + GAP));
     }
 }

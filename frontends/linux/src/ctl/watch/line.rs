@@ -284,6 +284,17 @@ mod tests {
                 br#"{"name":"natsd","state":"failed","exit_code":1,"restarts":3,"at_us":1}"#,
                 "natsd exit code 1 restarts 3",
             ),
+            ("service.web.log", br#"{"name":"web","at_us":7,"line":"GET / 200"}"#, "web: GET / 200"),
+            (
+                "service.web.oom",
+                br#"{"name":"web","pid":7,"comm":"hog","killed":2,"at_us":1}"#,
+                "web hog pid 7 killed 2",
+            ),
+            (
+                "system.pressure.io",
+                br#"{"resource":"io","some":{"avg10":16.42,"avg60":6.57,"avg300":0.08,"total_us":9},"at_us":5}"#,
+                "16.42 %",
+            ),
             (
                 "hardware.tty.add",
                 br#"{"devpath":"/devices/virtual/tty/tty3","class":"tty","name":"tty3","devnode":"/dev/tty3","major":4}"#,

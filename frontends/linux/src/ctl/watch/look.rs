@@ -54,6 +54,25 @@ const CYAN: &str = "36";
 const BRIGHT_GREEN: &str = "1;32";
 const BRIGHT_BLUE: &str = "94";
 
+const KILLED: &[Fact] = &[
+    Name("name"),
+    Plain("comm"),
+    Labelled("pid", "pid"),
+    Size("memory"),
+    Labelled("killed", "killed"),
+    Hidden("at_us"),
+];
+
+const PRESSURE: &[Fact] = &[
+    Name("name"),
+    Percent("some.avg10"),
+    Labelled("all", "full.avg10"),
+    Hidden("resource"),
+    Hidden("some"),
+    Hidden("full"),
+    Hidden("at_us"),
+];
+
 const SERVICE: &[Fact] = &[
     Name("name"),
     Labelled("pid", "pid"),
@@ -152,6 +171,16 @@ static LOOKS: &[Look] = &[
     Look { pattern: "toast.closed", colour: MAGENTA, facts: &[Number("id"), Plain("reason")] },
     Look { pattern: "toast.action", colour: MAGENTA, facts: &[Number("id"), Name("action")] },
     Look { pattern: "toast.>", colour: MAGENTA, facts: TOAST },
+    Look { pattern: "service.*.log", colour: DIM, facts: &[Group("name"), Plain("line"), Hidden("at_us")] },
+    Look { pattern: "service.*.oom", colour: "1;31", facts: KILLED },
+    Look { pattern: "system.oom", colour: "1;31", facts: KILLED },
+    Look { pattern: "service.*.pressure", colour: YELLOW, facts: PRESSURE },
+    Look { pattern: "system.pressure.*", colour: YELLOW, facts: PRESSURE },
+    Look {
+        pattern: "system.healthy",
+        colour: BRIGHT_GREEN,
+        facts: &[Labelled("ready", "ready"), Hidden("at_us")],
+    },
     Look { pattern: "service.*.failed", colour: "1;31", facts: SERVICE },
     Look { pattern: "service.*.backoff", colour: RED, facts: SERVICE },
     Look { pattern: "service.*.ready", colour: GREEN, facts: SERVICE },

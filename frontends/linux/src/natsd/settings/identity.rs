@@ -142,6 +142,73 @@ mod tests {
     }
 
     #[test]
+    fn everybody_may_look_and_only_root_may_touch() {
+        let Permissions { publish, subscribe, .. } = Identity::default().everybody;
+        let any = |lines: &str, subject: &str| {
+            let pattern =
+                |line: &str| lunix_proto::nats::subject::matches(line.as_bytes(), subject.as_bytes());
+            lines.lines().any(pattern)
+        };
+        let allows = |rule: &crate::natsd::auth::grant::Rule, subject: &str| {
+            any(rule.allow.as_deref().unwrap_or_default(), subject) && !any(&rule.deny, subject)
+        };
+        for (subject, may_ask) in [
+            ("service.list", true),
+            ("service.usage", true),
+            ("service.boot", true),
+            ("service.natsd.status", true),
+            ("service.natsd.usage", true),
+            ("system.info", true),
+            ("system.usage", true),
+            ("service.reload", false),
+            ("service.natsd.start", false),
+            ("service.natsd.stop", false),
+            ("service.natsd.restart", false),
+            ("service.natsd.reload", false),
+            ("service.natsd.freeze", false),
+            ("service.natsd.thaw", false),
+            ("service.natsd.tail", false),
+            ("service.natsd.log", false),
+            ("service.natsd.ready", false),
+            ("system.shutdown", false),
+            ("system.reboot", false),
+            ("system.halt", false),
+            ("system.kexec", false),
+            ("system.reexec", false),
+            ("system.healthy", false),
+            ("mqtt.clients", true),
+            ("mqtt.bridge.list", true),
+            ("mqtt.retained.door", false),
+        ] {
+            assert_eq!(allows(&publish, subject), may_ask, "{subject}");
+            // Nobody else answers, and nobody reads what others ask.
+            if may_ask || subject.starts_with("system") && subject != "system.healthy" {
+                assert!(!allows(&subscribe, subject), "{subject}");
+            }
+        }
+        for (subject, may_hear) in [
+            ("service.natsd.ready", true),
+            ("service.natsd.failed", true),
+            ("service.natsd.waiting", true),
+            ("service.natsd.oom", true),
+            ("service.natsd.pressure", true),
+            ("system.healthy", true),
+            ("system.oom", true),
+            ("system.pressure.memory", true),
+            ("mqtt.client.connected", true),
+            ("mqtt.bridge.cloud.disconnected", true),
+            ("service.natsd.log", false),
+            ("service.natsd.tail", false),
+            ("service.natsd.stop", false),
+            ("service.natsd.freeze", false),
+            ("service.natsd.usage", false),
+            ("service.natsd.here", false),
+        ] {
+            assert_eq!(allows(&subscribe, subject), may_hear, "{subject}");
+        }
+    }
+
+    #[test]
     fn rules_name_users_and_groups() {
         let read = |text: &str| {
             let mut identity = Identity::default();

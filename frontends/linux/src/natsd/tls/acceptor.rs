@@ -7,8 +7,10 @@ use std::time::Duration;
 use lunix_core::time::Instant;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite as suites, kx_group as groups};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use x509_cert::der::{Decode as _, Encode as _};
 
 use super::stream::Stream;
 use crate::certificates;
@@ -133,4 +135,17 @@ pub(super) fn versions(settings: &Tls) -> &'static [&'static SupportedProtocolVe
         TlsVersion::V1_2 => &BOTH,
         TlsVersion::V1_3 => BOTH.get(..1).unwrap_or(&BOTH),
     }
+}
+
+/// Whether the certificate's key is one of those whose SHA-256 is given.
+pub(super) fn is_pinned(der: &CertificateDer<'_>, pinned: &[[u8; 32]]) -> bool {
+    let key = x509_cert::Certificate::from_der(der)
+        .ok()
+        .and_then(|certificate| certificate.tbs_certificate.subject_public_key_info.to_der().ok());
+    let hash = suites::TLS13_AES_128_GCM_SHA256.tls13().zip(key).map(|(suite, key)| {
+        let mut hash = suite.common.hash_provider.start();
+        hash.update(&key);
+        hash.finish()
+    });
+    hash.is_some_and(|hash| pinned.iter().any(|pin| hash.as_ref() == pin))
 }

@@ -16,8 +16,6 @@ mod absent;
 #[cfg(feature = "tls")]
 mod acceptor;
 #[cfg(feature = "tls")]
-mod certificate;
-#[cfg(feature = "tls")]
 mod connector;
 #[cfg(feature = "tls")]
 mod fingerprint;
@@ -26,12 +24,12 @@ mod session;
 #[cfg(feature = "tls")]
 mod stream;
 
+#[cfg(feature = "tls")]
+pub(super) use crate::certificates::Certificate;
 #[cfg(not(feature = "tls"))]
 pub(super) use absent::{Acceptor, Certificate, Connector, Stream, fingerprint};
 #[cfg(feature = "tls")]
 pub(super) use acceptor::Acceptor;
-#[cfg(feature = "tls")]
-pub(super) use certificate::Certificate;
 #[cfg(feature = "tls")]
 pub(super) use connector::Connector;
 #[cfg(feature = "tls")]

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use rustls::server::UnbufferedServerConnection;
 
 use super::Expiry;
-use super::acceptor::Terms;
-use super::certificate::{self, Certificate};
+use super::acceptor::{Terms, is_pinned};
 use super::session::{Digest, Session};
+use crate::certificates::Certificate;
 use crate::natsd::settings::First;
 use crate::natsd::transport::{self, Read};
 
@@ -306,7 +306,7 @@ impl Stream {
         self.roused = true;
         let pinned = self.terms.as_ref().map_or(&[][..], |terms| &terms.pinned);
         let certificate = self.session.as_ref().and_then(|session| session.certificate());
-        if !pinned.is_empty() && !certificate.is_some_and(|der| certificate::is_pinned(der, pinned)) {
+        if !pinned.is_empty() && !certificate.is_some_and(|der| is_pinned(der, pinned)) {
             return self.fail("the certificate is not among pinned_certs".to_owned());
         }
         self.phase = Phase::Open;

@@ -1,16 +1,15 @@
 //! Who a certificate says that its owner is.
 
-use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
 use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::der::Decode as _;
 use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
-use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 /// The names in a certificate whose chain has been verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::natsd) struct Certificate {
+pub struct Certificate {
     /// E-mail addresses, then DNS names, then URIs, each in the certificate's order.
     names: Vec<String>,
     /// The subject's attributes, such as `("CN", "www")`.
@@ -34,7 +33,7 @@ const ATTRIBUTES: [(&str, &str); 11] = [
 
 impl Certificate {
     /// `None` if it is not a certificate.
-    pub(super) fn parse(der: &CertificateDer<'_>) -> Option<Self> {
+    pub fn parse(der: &CertificateDer<'_>) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?.tbs_certificate;
         let alternatives = match certificate.get::<SubjectAltName>() {
             Ok(Some((_, alternatives))) => alternatives.0,
@@ -60,25 +59,30 @@ impl Certificate {
     }
 
     /// The names that users may have, in the order in which they are tried.
-    pub(in crate::natsd) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
     /// Whether a user's name, such as `CN=www,O=lunix`, is the subject as RFC 4514 writes it, its last attribute first. Of
     /// several users whose names differ only in their order, this is the one.
-    pub(in crate::natsd) fn is_whole_subject(&self, user: &str) -> bool {
+    pub fn is_whole_subject(&self, user: &str) -> bool {
         let subject = self.subject.iter().rev().map(|(key, value)| (key.clone(), value.to_lowercase()));
         distinguished_name(user).is_some_and(|wanted| !wanted.is_empty() && subject.eq(wanted))
     }
 
     /// Whether a user's name, such as `CN=www, O=lunix`, is the subject: all of its attributes, in any order.
-    pub(in crate::natsd) fn is_subject(&self, user: &str) -> bool {
+    pub fn is_subject(&self, user: &str) -> bool {
         self.has(user, |_| true)
     }
 
     /// The same without the attributes that Go leaves out of the names that it writes, which nats-server looks for last.
-    pub(in crate::natsd) fn is_short_subject(&self, user: &str) -> bool {
+    pub fn is_short_subject(&self, user: &str) -> bool {
         self.has(user, |key| !matches!(key, "DC" | "UID") && !key.contains('.'))
+    }
+
+    /// The first common name of the subject.
+    pub fn common_name(&self) -> Option<&str> {
+        self.subject.iter().find(|(key, _)| key == "CN").map(|(_, value)| value.as_str())
     }
 
     fn has(&self, user: &str, counts: impl Fn(&str) -> bool) -> bool {
@@ -123,19 +127,6 @@ fn distinguished_name(text: &str) -> Option<Vec<(String, String)>> {
             }
         }
     }
-}
-
-/// Whether the certificate's key is one of those whose SHA-256 is given.
-pub(super) fn is_pinned(der: &CertificateDer<'_>, pinned: &[[u8; 32]]) -> bool {
-    let key = x509_cert::Certificate::from_der(der)
-        .ok()
-        .and_then(|certificate| certificate.tbs_certificate.subject_public_key_info.to_der().ok());
-    let hash = TLS13_AES_128_GCM_SHA256.tls13().zip(key).map(|(suite, key)| {
-        let mut hash = suite.common.hash_provider.start();
-        hash.update(&key);
-        hash.finish()
-    });
-    hash.is_some_and(|hash| pinned.iter().any(|pin| hash.as_ref() == pin))
 }
 
 #[cfg(test)]
