@@ -1,5 +1,5 @@
 // The seed's second example: mounts a USB stick when it is plugged in, and unmounts it when it goes.
-// Run as root: npm install @nats-io/transport-node && node automount.mjs /myplace
+// Run as root: npm install && node automount.mjs /myplace
 // natsmount does the same with more care: names from labels, several volumes, restarts.
 import { execFile } from 'node:child_process';
 import { connect } from '@nats-io/transport-node';

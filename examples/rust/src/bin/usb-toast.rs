@@ -1,5 +1,5 @@
 //! A toast for every USB stick, with the official client for Rust.
-//! Run: cargo run --manifest-path usb-toast/Cargo.toml
+//! Run: cargo run --manifest-path rust/Cargo.toml --bin usb-toast
 
 use futures_util::StreamExt;
 

@@ -1,5 +1,5 @@
 // A toast for every USB stick, with the official client for Node.
-// Run: npm install @nats-io/transport-node && node usb-toast.mjs
+// Run: npm install && node usb-toast.mjs
 import { connect } from '@nats-io/transport-node';
 
 const connection = await connect({ servers: process.env.NATS_URL ?? 'nats://127.0.0.1:4222' });

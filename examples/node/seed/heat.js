@@ -1,0 +1,9 @@
+mqtt.subscribe('temperature0', (temp) => {
+    if (temp <= 18) {
+        nats.request('ps.calibre', (pid) => {
+            while (1) {
+                console.log('HEAT!');
+            }
+        });
+    }
+});

@@ -1,0 +1,3 @@
+nats.subscribe('bluetooth.connected', (msg) => {
+    nats.publish('wm.something', 'xterm');
+});
