@@ -1,0 +1,8 @@
+#!/bin/sh
+# Eclipse Paho's client for Python with natsmqtt before the server at URL. Usage: run.sh URL; lunix-bridge is in $PATH.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+venv="${LUNIX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lunix}/interop-paho"
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$here/requirements.txt"
+exec timeout 120 "$venv/bin/python" "$here/interop.py" "$1"
