@@ -1,14 +1,20 @@
 //! `codec`: lunix's codecs beside those of other Rust crates, on one core, in one process. `route`: the broker without a
-//! network. `broker`: natsd beside nats-server. `hotplug`: natsdev beside other hotplug daemons.
+//! network. `broker`: natsd beside nats-server. `mqtt`: natsmqtt beside mosquitto and nats-server. `ws`: natsws beside
+//! nats-server's own WebSockets. `hotplug`: natsdev beside other hotplug daemons. `init`: natsinit beside other supervisors.
 
 mod broker;
 mod hotplug;
+mod init;
+mod mqtt;
 mod rounds;
 mod route;
 mod sockets;
 mod streams;
+mod tree;
 mod uevents;
+mod ws;
 
+use lunix_proto::mqtt::Version;
 use rounds::print;
 use std::process::ExitCode;
 
@@ -25,7 +31,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         [name, rest @ ..] if name == "broker" => done(broker::run(rest)),
+        [name, rest @ ..] if name == "mqtt" => done(mqtt::run(rest)),
         [name, rest @ ..] if name == "hotplug" => done(hotplug::run(rest)),
+        [name, rest @ ..] if name == "init" => done(init::run(rest)),
+        [name, rest @ ..] if name == "ws" => done(ws::run(rest)),
         // What `broker` starts as a peer.
         [name, port] if name == "relay" => match port.parse() {
             Ok(port) => done(broker::relay(port)),
@@ -36,7 +45,9 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("lunix-bench: usage: lunix-bench codec | route | broker ... | hotplug ...");
+    eprintln!(
+        "lunix-bench: usage: lunix-bench codec | route | broker ... | mqtt ... | ws ... | hotplug ... | init ..."
+    );
     ExitCode::from(2)
 }
 
@@ -53,6 +64,9 @@ fn done(result: std::io::Result<()>) -> ExitCode {
 fn codec() -> ExitCode {
     let mut groups = vec![streams::publishes(64 << 10), streams::publishes(1 << 20)];
     groups.extend([streams::messages(64 << 10), streams::messages(1 << 20)]);
+    for version in [Version::V311, Version::V5] {
+        groups.extend([mqtt::codec::decoded(version), mqtt::codec::written(version)]);
+    }
     groups.extend([uevents::parsed(), uevents::read_whole()]);
     let mut results: Vec<_> = groups.into_iter().map(|group| group.run(ROUNDS)).collect();
     match sockets::messages() {

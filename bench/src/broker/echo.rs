@@ -21,8 +21,10 @@ pub fn run(process: &Process, address: &Address, size: usize, time: Duration) ->
     let mut requester = Wire::client(address, "SUB inbox.* 1\r\n")?;
     let mut responder = Wire::client(address, "SUB service 1\r\n")?;
     let request = format!("PUB service inbox.1 {size}\r\n{payload}\r\n");
+    let request = address.framed(request.as_bytes());
     let request_seen = format!("MSG service 1 inbox.1 {size}\r\n{payload}\r\n").len();
     let reply = format!("PUB inbox.1 {size}\r\n{payload}\r\n");
+    let reply = address.framed(reply.as_bytes());
     let reply_seen = format!("MSG inbox.1 1 {size}\r\n{payload}\r\n").len();
     let mut buffer = vec![0; request_seen.max(reply_seen)];
     let mut times = Vec::with_capacity(1 << 17);
@@ -33,9 +35,9 @@ pub fn run(process: &Process, address: &Address, size: usize, time: Duration) ->
     let mut now = begin;
     while now < end {
         let sent = now;
-        requester.write_all(request.as_bytes())?;
+        requester.write_all(&request)?;
         responder.read_exact(&mut buffer[..request_seen])?;
-        responder.write_all(reply.as_bytes())?;
+        responder.write_all(&reply)?;
         requester.read_exact(&mut buffer[..reply_seen])?;
         now = Instant::now();
         if sent < warm && now >= warm {

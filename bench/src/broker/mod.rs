@@ -3,12 +3,13 @@
 //! All programs of a row run at the same time and take turns, round after round; what is compared is the ratio of
 //! neighbouring turns, which survives a machine that is busy with something else.
 
-mod echo;
-mod flood;
+pub mod echo;
+pub mod flood;
 pub mod process;
 mod relay;
-mod rest;
+pub mod rest;
 pub mod table;
+mod web;
 pub mod wire;
 
 use std::io;
@@ -73,14 +74,23 @@ impl Plan {
                 "--one-core" => plan.pinned = vec![true],
                 "--two-cores" => plan.pinned = vec![false],
                 "--natsd" => {
-                    let program =
-                        Program { name: "natsd".into(), path: args.next()?.into(), kind: Kind::Natsd };
+                    let program = Program {
+                        name: "natsd".into(),
+                        path: args.next()?.into(),
+                        kind: Kind::Natsd,
+                        natsd: None,
+                    };
                     plan.programs.insert(0, program);
                 }
                 "--nats-server" => {
                     let (name, path) = args.next()?.split_once('=')?;
                     let path = PathBuf::from(path);
-                    plan.programs.push(Program { name: name.into(), path, kind: Kind::NatsServer });
+                    plan.programs.push(Program {
+                        name: name.into(),
+                        path,
+                        kind: Kind::NatsServer,
+                        natsd: None,
+                    });
                 }
                 flag if flag.starts_with('-') => return None,
                 row => plan.rows.push(row.to_owned()),
@@ -98,7 +108,7 @@ impl Plan {
             Table::new(&["load", "program", "M msg/s", "M msg/CPU s", "peak MB", "rate x", "per CPU x"]);
         for (publishers, subscribers) in [(1, 0), (1, 1), (4, 4), (1, 100), (1, 1000)] {
             for size in [16, 128, 1024, 64 << 10] {
-                let load = Flood { publishers, subscribers, size };
+                let load = Flood { publishers, subscribers, size, apart: false };
                 let name = format!("{publishers}:{subscribers} {}", bytes(size));
                 for unix in [false, true] {
                     let name = if unix { format!("{name} unix") } else { format!("{name} tcp") };
@@ -122,7 +132,7 @@ impl Plan {
             .map(|program| (program.clone(), unix && program.kind == Kind::Natsd))
             .collect();
         if relay && let Ok(path) = std::env::current_exe() {
-            programs.push((Program { name: "relay".into(), path, kind: Kind::Relay }, false));
+            programs.push((Program { name: "relay".into(), path, kind: Kind::Relay, natsd: None }, false));
         }
         programs
     }
@@ -271,6 +281,7 @@ fn pin() -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &cores)?)
 }
 
-fn bytes(size: usize) -> String {
+/// A size, in words.
+pub fn bytes(size: usize) -> String {
     if size >= 1024 { format!("{} KB", size >> 10) } else { format!("{size} B") }
 }

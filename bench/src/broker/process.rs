@@ -16,6 +16,8 @@ pub struct Program {
     pub name: String,
     pub path: PathBuf,
     pub kind: Kind,
+    /// What stands behind natsws.
+    pub natsd: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,12 @@ pub enum Kind {
     /// natsd, which also listens on a UNIX socket.
     Natsd,
     NatsServer,
+    /// nats-server's own listener for WebSockets.
+    NatsServerWeb,
+    /// natsws, before a natsd that it finds at a UNIX socket or not.
+    Natsws {
+        unix: bool,
+    },
     /// This program as `relay`: copies bytes and knows nothing.
     Relay,
 }
@@ -31,7 +39,11 @@ pub enum Kind {
 pub struct Process {
     child: Child,
     address: SocketAddr,
-    socket: PathBuf,
+    web: bool,
+    /// Its UNIX socket, or its configuration.
+    file: PathBuf,
+    /// What it is before, whose processor time counts, too.
+    behind: Option<Box<Self>>,
 }
 
 impl Process {
@@ -39,7 +51,7 @@ impl Process {
     pub fn start(program: &Program, pinned: bool) -> io::Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let socket = std::env::temp_dir().join(format!("lunix-bench-{}-{port}.sock", std::process::id()));
+        let file = std::env::temp_dir().join(format!("lunix-bench-{}-{port}", std::process::id()));
         let mut command = if pinned {
             let mut command = Command::new("taskset");
             command.args(["-c", "0"]).arg(&program.path);
@@ -47,26 +59,59 @@ impl Process {
         } else {
             Command::new(&program.path)
         };
+        let behind = match &program.natsd {
+            Some(path) => {
+                let natsd =
+                    Program { name: "natsd".into(), path: path.clone(), kind: Kind::Natsd, natsd: None };
+                Some(Box::new(Self::start(&natsd, pinned)?))
+            }
+            None => None,
+        };
         let port = port.to_string();
         match program.kind {
             Kind::Natsd => {
                 if !program.path.ends_with("natsd") {
                     command.arg("natsd");
                 }
-                command.args(["-a", "127.0.0.1", "-p", &port, "--socket"]).arg(&socket)
+                command.args(["-a", "127.0.0.1", "-p", &port, "--socket"]).arg(&file)
             }
             Kind::NatsServer => command.args(["-a", "127.0.0.1", "-p", &port]),
+            Kind::NatsServerWeb => {
+                let text = format!("websocket {{ host: 127.0.0.1, port: {port}, no_tls: true }}\n");
+                fs::write(&file, text)?;
+                command.args(["-a", "127.0.0.1", "-p", "-1", "-c"]).arg(&file)
+            }
+            Kind::Natsws { unix } => {
+                let Some(natsd) = &behind else { return Err(io::Error::other("natsws without natsd")) };
+                let url = match natsd.address(unix) {
+                    Address::Unix(path) => format!("unix://{}", path.display()),
+                    _ => format!("nats://{}", natsd.address),
+                };
+                fs::write(&file, format!("listen: '{address}'\nnats: '{url}'\nmax_connections: 100000\n"))?;
+                command.args(["natsws", "--config"]).arg(&file)
+            }
             Kind::Relay => command.args(["relay", &port]),
         };
+        let web = matches!(program.kind, Kind::NatsServerWeb | Kind::Natsws { .. });
+        Self::listening(&program.name, command, |child| Self { child, address, web, file, behind })
+    }
+
+    /// Starts a server of another kind, and waits until it listens on `address`.
+    pub fn serve(name: &str, command: Command, address: SocketAddr) -> io::Result<Self> {
+        let file = PathBuf::new();
+        Self::listening(name, command, |child| Self { child, address, web: false, file, behind: None })
+    }
+
+    fn listening(name: &str, mut command: Command, process: impl FnOnce(Child) -> Self) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = Self { child: command.spawn()?, address, socket };
+        let mut process = process(command.spawn()?);
         let deadline = Instant::now() + Duration::from_secs(20);
         while Wire::open(&process.address(false)).is_err() {
             if let Some(status) = process.child.try_wait()? {
-                return Err(io::Error::other(format!("{} ended: {status}", program.name)));
+                return Err(io::Error::other(format!("{name} ended: {status}")));
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("{} does not listen", program.name)));
+                return Err(io::Error::other(format!("{name} does not listen")));
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -74,7 +119,16 @@ impl Process {
     }
 
     pub fn address(&self, unix: bool) -> Address {
-        if unix { Address::Unix(self.socket.clone()) } else { Address::Tcp(self.address) }
+        match (unix, self.web) {
+            (true, _) => Address::Unix(self.file.clone()),
+            (false, true) => Address::Web(self.address),
+            (false, false) => Address::Tcp(self.address),
+        }
+    }
+
+    /// What natsws is before.
+    pub fn behind(&self) -> Option<&Self> {
+        self.behind.as_deref()
     }
 
     fn proc(&self) -> PathBuf {
@@ -85,13 +139,14 @@ impl Process {
         fs::read_dir(self.proc().join("task"))?.map(|task| Ok(task?.path())).collect()
     }
 
-    /// Processor time of all its threads.
+    /// Processor time of all its threads, and of those of what is behind it.
     pub fn cpu(&self) -> io::Result<Duration> {
+        let behind = self.behind().map_or(Ok(Duration::ZERO), Self::cpu)?;
         let mut nanos = 0;
         for task in self.tasks()? {
             nanos += number(fs::read_to_string(task.join("schedstat"))?.split(' ').next());
         }
-        Ok(Duration::from_nanos(nanos))
+        Ok(behind + Duration::from_nanos(nanos))
     }
 
     /// How often its threads went to sleep.
@@ -122,7 +177,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_file(&self.socket);
+        let _ = fs::remove_file(&self.file);
     }
 }
 

@@ -62,7 +62,7 @@ pub fn subscriptions(
 }
 
 /// Waits until the server rests, or does not look as if it ever would.
-fn settle(process: &Process) -> io::Result<()> {
+pub fn settle(process: &Process) -> io::Result<()> {
     for _ in 0..20 {
         let before = process.sleeps()?;
         thread::sleep(Duration::from_millis(500));

@@ -1,21 +1,37 @@
 //! Sockets to a server under load, as raw as a generator needs them.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use super::web::{self, Web};
+
 /// Where a server listens.
 #[derive(Clone, Debug)]
 pub enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// For WebSockets.
+    Web(SocketAddr),
+}
+
+impl Address {
+    /// Operations as they are written there: what a [`Wire`] writes is not looked at.
+    pub fn framed<'b>(&self, operations: &'b [u8]) -> Cow<'b, [u8]> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => operations.into(),
+            Self::Web(_) => web::framed(operations).into(),
+        }
+    }
 }
 
 pub enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Web(Web),
 }
 
 impl Wire {
@@ -28,6 +44,7 @@ impl Wire {
                 Self::Tcp(stream)
             }
             Address::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+            Address::Web(address) => Self::Web(Web::open(*address)?),
         })
     }
 
@@ -35,18 +52,13 @@ impl Wire {
     pub fn client(address: &Address, extra: &str) -> io::Result<Self> {
         let mut wire = Self::open(address)?;
         wire.until(b"\r\n")?;
-        write!(
-            wire,
-            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\"version\":\"1\",\"protocol\":0}}\r\n{extra}"
-        )?;
-        wire.flush_through()?;
+        let hello = format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\"version\":\"1\",\"protocol\":0}}\r\n{extra}PING\r\n"
+        );
+        wire.write_all(&address.framed(hello.as_bytes()))?;
+        // It answers when it has done all that was said before.
+        wire.until(b"PONG\r\n")?;
         Ok(wire)
-    }
-
-    /// Returns when the server has done all that was said before. Nothing else may be on its way here.
-    pub fn flush_through(&mut self) -> io::Result<()> {
-        self.write_all(b"PING\r\n")?;
-        self.until(b"PONG\r\n")
     }
 
     fn until(&mut self, end: &[u8]) -> io::Result<()> {
@@ -65,6 +77,7 @@ impl Wire {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(true),
             Self::Unix(stream) => stream.set_nonblocking(true),
+            Self::Web(web) => web.stream().set_nonblocking(true),
         }
     }
 }
@@ -74,6 +87,7 @@ impl Read for Wire {
         match self {
             Self::Tcp(stream) => stream.read(out),
             Self::Unix(stream) => stream.read(out),
+            Self::Web(web) => web.read(out),
         }
     }
 }
@@ -83,6 +97,7 @@ impl Write for Wire {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::Web(web) => web.stream().write(bytes),
         }
     }
 
@@ -96,6 +111,7 @@ impl AsFd for Wire {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Web(web) => web.stream().as_fd(),
         }
     }
 }

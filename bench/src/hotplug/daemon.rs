@@ -11,9 +11,10 @@ use lunix_inject::Kernel;
 use lunix_inject::receiver::{Receiver, listeners};
 use lunix_inject::storm::{self, Pace};
 
-use super::{SYSFS, tree};
+use super::SYSFS;
 use crate::broker::process::Process;
 use crate::broker::wire::Address;
+use crate::tree;
 
 #[derive(Clone, Debug)]
 pub struct Program {

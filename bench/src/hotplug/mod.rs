@@ -5,7 +5,6 @@
 
 mod daemon;
 mod latency;
-mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use lunix_inject::{Kernel, storm};
 
 use crate::broker::process::{Kind as Broker, Process, Program as Server};
 use crate::broker::table::{Table, median, number};
+use crate::tree;
 use daemon::{Daemon, Kind, Program};
 use latency::Latency;
 
@@ -44,7 +44,7 @@ struct Plan {
 pub fn run(args: &[String]) -> io::Result<()> {
     let Some(plan) = Plan::new(args) else { return Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)) };
     lunix_inject::enter()?;
-    let natsd = Server { name: "natsd".into(), path: plan.lunix.clone(), kind: Broker::Natsd };
+    let natsd = Server { name: "natsd".into(), path: plan.lunix.clone(), kind: Broker::Natsd, natsd: None };
     let natsd = Process::start(&natsd, false)?;
     let machine = storm::machine(Path::new(SYSFS), "add");
     println!("{} devices; medians of {} rounds.\n", machine.len(), plan.rounds);

@@ -61,8 +61,13 @@ pub fn cpu(root: u32) -> Duration {
     STEP * processes(root).into_iter().map(of).sum::<u32>()
 }
 
-/// The sum of `key` over all of them, in KiB.
+/// The sum of `keys` over `root` and its descendants, in KiB.
 pub fn memory(root: u32, keys: &[&str]) -> u64 {
+    memory_of(&processes(root), keys)
+}
+
+/// The sum of `keys` over these processes, in KiB.
+pub fn memory_of(processes: &[u32], keys: &[&str]) -> u64 {
     let of = |process: u32| {
         let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
         let line = |line: &str| {
@@ -72,7 +77,19 @@ pub fn memory(root: u32, keys: &[&str]) -> u64 {
         };
         rollup.lines().filter_map(line).sum::<u64>()
     };
-    processes(root).into_iter().map(of).sum()
+    processes.iter().copied().map(of).sum()
+}
+
+/// How often the threads of these processes went to sleep, or were made to wait for others.
+pub fn switches_of(processes: &[u32]) -> u64 {
+    let of = |task: String| {
+        let status = fs::read_to_string(format!("{task}/status")).unwrap_or_default();
+        let count = |line: &str| {
+            line.split_once("ctxt_switches:").and_then(|(_, count)| count.trim().parse::<u64>().ok())
+        };
+        status.lines().filter_map(count).sum::<u64>()
+    };
+    processes.iter().copied().flat_map(tasks).map(of).sum()
 }
 
 /// How often a thread of them went to sleep of its own accord.
