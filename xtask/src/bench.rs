@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: our figures beside those of peers, measured in the same run, as markdown.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
@@ -48,6 +49,21 @@ pub fn broker(arguments: impl Iterator<Item = OsString>) -> Result<()> {
     shell::run(command.args(arguments))
 }
 
+/// natsmqtt before natsd beside mosquitto and nats-server, from few busy devices to many idle ones; `arguments` select rows
+/// and say how long.
+pub fn mqtt(arguments: impl Iterator<Item = OsString>) -> Result<()> {
+    setup::need(setup::BROKERS)?;
+    let newest = peers::nats_server()?;
+    let lunix = compile::release()?;
+    let mut command = shell::cargo();
+    command.args(["run", "--release", "--quiet", "--manifest-path", "bench/Cargo.toml", "--", "mqtt"]);
+    command.arg("--natsd").arg(&lunix).arg("--natsmqtt").arg(lunix.with_file_name("lunix-bridge"));
+    if let Some(program) = shell::which("mosquitto") {
+        command.arg("--mosquitto").arg(program);
+    }
+    shell::run(command.arg("--nats-server").arg(newest).args(arguments))
+}
+
 /// natsdev, static and small, beside busybox mdev, systemd-udevd and mdevd, as far as they are here.
 pub fn hotplug(arguments: impl Iterator<Item = OsString>) -> Result<()> {
     setup::need(setup::BUILD)?;
@@ -61,6 +77,44 @@ pub fn hotplug(arguments: impl Iterator<Item = OsString>) -> Result<()> {
             command.arg(flag).arg(program);
         }
     }
+    shell::run(command.args(arguments))
+}
+
+/// natsinit, static and small, beside s6, runit, finit and busybox init, and dinit where there is one: in `$PATH`, or
+/// named by `$LUNIX_DINIT`.
+pub fn init(arguments: impl Iterator<Item = OsString>) -> Result<()> {
+    setup::need(setup::BUILD)?;
+    setup::need(setup::SUPERVISORS)?;
+    let lunix = compile::size()?;
+    let finit = peers::finit().inspect_err(|error| eprintln!("bench: no finit: {error:#}")).ok();
+    let dinit = env::var_os("LUNIX_DINIT").map(PathBuf::from).or_else(|| shell::which("dinit"));
+    let mut command = shell::cargo();
+    command.args(["run", "--release", "--quiet", "--manifest-path", "bench/Cargo.toml", "--", "init"]);
+    command.arg("--lunix").arg(lunix);
+    let peers = [
+        ("--busybox", shell::which("busybox")),
+        ("--finit", finit),
+        ("--runsvdir", shell::which("runsvdir")),
+        ("--s6-svscan", shell::which("s6-svscan")),
+        ("--dinit", dinit),
+    ];
+    for (flag, program) in peers {
+        if let Some(program) = program {
+            command.arg(flag).arg(program);
+        }
+    }
+    shell::run(command.args(arguments))
+}
+
+/// natsws before natsd beside nats-server's own WebSockets; `arguments` as for [`broker`].
+pub fn ws(arguments: impl Iterator<Item = OsString>) -> Result<()> {
+    setup::need(setup::RIVALS)?;
+    let newest = peers::nats_server()?;
+    let lunix = compile::release()?;
+    let mut command = shell::cargo();
+    command.args(["run", "--release", "--quiet", "--manifest-path", "bench/Cargo.toml", "--", "ws"]);
+    command.arg("--natsws").arg(lunix.with_file_name("lunix-bridge")).arg("--natsd").arg(lunix);
+    command.arg("--nats-server").arg(named(peers::NATS_SERVER, &newest));
     shell::run(command.args(arguments))
 }
 

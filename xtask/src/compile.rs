@@ -3,17 +3,45 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+use crate::image::board::Board;
+use crate::image::foreign;
 use crate::{paths, setup, shell, toolchain};
 
-/// Every program of the image is built for it.
+/// Static programs for this machine are built for it.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 
-/// The multi-call program for this machine, as `cargo xtask run` starts it.
+/// Of [`Programs::All`], which the image ships. TLS is left out: it would double the program, and its C code needs a
+/// compiler for musl.
+const ALL: &str = "natsd,jwt,leaf,monitoring,natsdev,udevadm,natsinit,natsmount,natstoast,commands,upgrade";
+
+/// Of [`Programs::Bridge`]. With TLS: what faces other machines is not without.
+const BRIDGE: &str = "natsmqtt,natsws,credentials,tls";
+
+/// Nothing unwinds, and a panic is an illegal instruction: its messages and what prints them would be a fifth
+/// of the program, the tables an eighth, relocations at its start a twelfth. The kernel logs where it was
+/// ("invalid opcode ip:"), and at that address it is in the same program with `--config profile.size.strip=false`.
+/// `{:?}` writes nothing; clippy sees to it that nobody needs what it would.
+const SMALL: [&str; 5] = [
+    "-Cforce-unwind-tables=no",
+    "-Crelocation-model=static",
+    "-Zunstable-options",
+    "-Cpanic=immediate-abort",
+    "-Zfmt-debug=none",
+];
+
+/// The multi-call program for this machine, as `cargo xtask run` starts it, with that of the bridges beside it.
 pub fn release() -> Result<PathBuf> {
     setup::need(setup::BUILD)?;
-    shell::run(shell::cargo().args(["build", "--release", "--package", "lunix"]))?;
+    shell::run(shell::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "lunix",
+        "--package",
+        "lunix-bridge",
+    ]))?;
     Ok(paths::target().join("release/lunix"))
 }
 
@@ -57,55 +85,125 @@ pub enum Programs {
     Natsd,
     /// natsd alone, with nothing that can be left out.
     NatsdBare,
+    /// The bridges: natsmqtt and natsws.
+    Bridge,
+}
+
+impl Programs {
+    /// The package, which its program is called after.
+    fn package(self) -> &'static str {
+        if self == Self::Bridge { "lunix-bridge" } else { "lunix" }
+    }
 }
 
 /// The command that makes the static multi-call program, where it leaves it, and with which library.
 pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     setup::need(setup::BUILD)?;
+    if programs == Programs::Bridge {
+        setup::need(setup::MUSL)?;
+    }
     toolchain::complete()?;
     let std = if toolchain::has_source()? { Std::Own } else { Std::Prebuilt };
     let mut command = shell::cargo();
-    command.args(["build", "--package", "lunix", "--profile", "size", "--target", STATIC_TARGET]);
-    // TLS is left out: it would double the program, and its C code needs a compiler for musl.
+    command.args(["build", "--package", programs.package(), "--profile", "size", "--target", STATIC_TARGET]);
     let features = match programs {
-        Programs::All => "natsd,jwt,leaf,monitoring,natsdev,udevadm,natsinit,natsmount,natstoast,commands",
+        Programs::All => ALL,
         Programs::Daemons => "natsd,jwt,leaf,monitoring,natsdev,natstoast",
         Programs::DaemonsBare => "natsd,natsdev,natstoast",
         Programs::Natsd => "natsd,jwt,leaf,monitoring",
         Programs::NatsdBare => "natsd",
+        Programs::Bridge => BRIDGE,
     };
     command.args(["--no-default-features", "--features", features]);
     if std == Std::Own {
         command.env("RUSTC_BOOTSTRAP", "1");
         command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
-        // Nothing unwinds, and a panic is an illegal instruction: its messages and what prints them would be a fifth
-        // of the program, the tables an eighth, relocations at its start a twelfth. The kernel logs where it was
-        // ("invalid opcode ip:"), and at that address it is in the same program with `--config profile.size.strip=false`.
-        // `{:?}` writes nothing; clippy sees to it that nobody needs what it would. The toolchain's own linker
-        // neither pads segments to pages nor keeps functions that are the same: 10 KB.
-        let flags = [
-            "-Cforce-unwind-tables=no",
-            "-Crelocation-model=static",
-            "-Zunstable-options",
-            "-Cpanic=immediate-abort",
-            "-Zfmt-debug=none",
-            "-Clinker-features=+lld",
-            "-Clink-self-contained=+linker",
-            "-Clink-arg=-Wl,--icf=all",
-        ];
+        // The toolchain's own linker neither pads segments to pages nor keeps functions that are the same: 10 KB.
+        let own = ["-Clinker-features=+lld", "-Clink-self-contained=+linker", "-Clink-arg=-Wl,--icf=all"];
+        let flags = [SMALL.as_slice(), &own].concat();
         let flags = format!("target.{STATIC_TARGET}.rustflags={flags:?}");
         command.args(["--config", &flags]);
     }
-    let program = paths::target().join(STATIC_TARGET).join("size/lunix");
+    let program = paths::target().join(STATIC_TARGET).join("size").join(programs.package());
     Ok((command, program, std))
 }
 
 /// The static multi-call program, as the image ships it.
 pub fn size() -> Result<PathBuf> {
-    let (mut command, program, std) = size_command(Programs::All)?;
+    size_of(Programs::All)
+}
+
+/// The static program.
+pub fn size_of(programs: Programs) -> Result<PathBuf> {
+    let (mut command, program, std) = size_command(programs)?;
     if std == Std::Prebuilt {
         eprintln!("build: no rust-src here, so the standard library is the prebuilt one: about 300 KB more");
     }
     shell::run(&mut command).context("build the static program")?;
     Ok(program)
+}
+
+/// The same for a board; for the processor of this machine it is the very same program.
+pub fn size_for(board: &Board) -> Result<PathBuf> {
+    if board.target == STATIC_TARGET {
+        return size();
+    }
+    toolchain::complete()?;
+    ensure!(
+        toolchain::has_source()?,
+        "no rust-src here, and no prebuilt standard library for {}",
+        board.target
+    );
+    let musl = musl(board)?;
+    let mut command = shell::cargo();
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command.args(["build", "--package", "lunix", "--profile", "size", "--target", board.target]);
+    command.args(["--no-default-features", "--features", ALL]);
+    command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
+    let start =
+        ["crt1.o", "crti.o", "crtn.o"].map(|file| format!("-Clink-arg={}", musl.join(file).display()));
+    let libraries = format!("-Lnative={}", musl.display());
+    // Thumb is a quarter smaller than ARM.
+    let own = [
+        "-Ctarget-feature=+thumb-mode",
+        "-Clinker=rust-lld",
+        "-Clinker-flavor=gnu-lld",
+        "-Clink-self-contained=no",
+    ];
+    let flags: Vec<&str> = SMALL
+        .into_iter()
+        .chain(own)
+        .chain(["-Clink-arg=--icf=all", &libraries])
+        .chain(start.iter().map(String::as_str))
+        .collect();
+    command.args(["--config", &format!("target.{}.rustflags={flags:?}", board.target)]);
+    // It calls a feature unstable in every crate.
+    command.env("CARGO_TERM_QUIET", "true").arg("--quiet");
+    shell::quiet(&mut command).with_context(|| format!("build the static program for {}", board.name))?;
+    Ok(paths::target().join(board.target).join("size/lunix"))
+}
+
+/// musl's library and start files. Nothing unwinds, so of libunwind there need be no more than the name.
+fn musl(board: &Board) -> Result<PathBuf> {
+    let tree = foreign::fetch(board.debian, &["musl-dev"])?;
+    let folder = tree.join("usr/lib/arm-linux-musleabihf");
+    ensure!(folder.join("libc.a").exists(), "no {} in Debian's musl-dev", folder.display());
+    std::fs::write(folder.join("libunwind.a"), "!<arch>\n")?;
+    Ok(folder)
+}
+
+/// The board's boot loader, as it stands at the beginning of the flash; `None` for a board that has none.
+pub fn loader(board: &Board) -> Result<Option<Vec<u8>>> {
+    if board.name != "arm-virt" {
+        return Ok(None);
+    }
+    toolchain::complete()?;
+    // Its target and how it is linked are told there.
+    let folder = paths::root().join("targets/boot-loader");
+    let out = paths::target().join("boot-loader");
+    let mut command = shell::cargo();
+    command.args(["build", "--quiet", "--release", "--target-dir"]).arg(&out).current_dir(folder);
+    shell::quiet(&mut command).context("build the boot loader")?;
+    let file = out.join("armv7a-none-eabi/release/boot-loader");
+    std::fs::read(&file).map(Some).with_context(|| format!("read {}", file.display()))
 }

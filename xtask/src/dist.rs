@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: the program, its manual pages and its completions, all from the tables of `lunix::cli`.
+//! `cargo xtask dist`: the programs, their manual pages and completions, all from the tables of `lunix::cli`.
 //!
 //! What reads the tables stands behind the feature `dist`, so that everybody else's first `cargo xtask` need
 //! not compile the daemons.
@@ -11,6 +11,7 @@ use std::os::unix::fs::symlink;
 
 use anyhow::{Context, Result};
 
+use crate::compile::Programs;
 use crate::{compile, paths, shell};
 
 /// Writes `target/dist/{bin,man,completions}`.
@@ -31,11 +32,14 @@ pub fn run() -> Result<()> {
         "dist",
         "--pages",
     ]))?;
-    let program = compile::size()?;
-    let installed = folder.join("bin/lunix");
-    fs::copy(&program, &installed).with_context(|| format!("copy {}", program.display()))?;
-    for link in fs::read_to_string(folder.join("links"))?.lines() {
-        symlink("lunix", folder.join("bin").join(link))?;
+    for programs in [Programs::All, Programs::Bridge] {
+        let program = compile::size_of(programs)?;
+        let installed = folder.join("bin").join(program.file_name().unwrap_or_default());
+        fs::copy(&program, &installed).with_context(|| format!("copy {}", program.display()))?;
+    }
+    for line in fs::read_to_string(folder.join("links"))?.lines() {
+        let (link, program) = line.split_once(' ').context("a link and its program")?;
+        symlink(program, folder.join("bin").join(link))?;
     }
     fs::remove_file(folder.join("links"))?;
     println!("{}:", shell::shown(&folder));

@@ -1,49 +1,104 @@
-//! `cargo xtask image`: what the VM boots from, and what each part of it weighs.
+//! `cargo xtask image`: the flash of a board, from its parts, and what each part weighs.
+
+pub mod board;
+pub mod budget;
+pub mod flash;
+pub mod foreign;
+pub mod kernel;
+pub mod manifest;
+pub mod root;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::vm::guest::{self, Role};
-use crate::vm::kernel::Kernel;
+use self::board::Board;
+use self::budget::Size;
+use self::root::Programs;
 use crate::{compile, paths, setup, shell};
 
-/// Builds the static program and the first root with a prompt in it, and prints their sizes.
-pub fn run() -> Result<()> {
-    setup::need(setup::VM)?;
-    let program = compile::size()?;
-    let kernel = Kernel::fetch()?;
-    let folder = paths::target().join("image");
+/// An image and what it was made of, in files.
+pub struct Image {
+    /// Whose.
+    pub board: &'static Board,
+    /// What it was made of.
+    pub made: Made,
+    /// The root file system.
+    pub root: PathBuf,
+    /// What a slot gets, and what `lunix upgrade` is given.
+    pub slot: PathBuf,
+    /// The whole flash of a new device.
+    pub flash: PathBuf,
+}
+
+/// Builds everything, into `target/image/<board>/`.
+pub fn build(board: &'static Board) -> Result<Image> {
+    setup::need(setup::IMAGE)?;
+    let kernel = kernel::build(board)?;
+    let programs = Programs::of(board)?;
+    let loader = compile::loader(board)?;
+    let folder = paths::target().join("image").join(board.name);
     fs::create_dir_all(&folder)?;
-    let initramfs = folder.join("initramfs.cpio");
-    guest::write(&initramfs, &kernel, Some(&program), &Role::Shell)?;
-    let modules = kernel.closure(&guest::modules()?)?;
-    let modules =
-        modules.iter().map(|module| size(&kernel.modules_dir().join(module))).sum::<Result<u64>>()?;
-    let rows = [
-        (format!("{} (all programs of lunix)", shell::shown(&program)), size(&program)?, xz(&program)?),
-        ("busybox".to_owned(), size(&guest::busybox()?)?, xz(&guest::busybox()?)?),
-        (format!("modules of {}", kernel.release), modules, None),
-        (format!("{} (all of the above)", shell::shown(&initramfs)), size(&initramfs)?, xz(&initramfs)?),
-        (format!("vmlinuz-{} (Debian's, packed already)", kernel.release), size(&kernel.packed())?, None),
-    ];
-    println!("{:>10}  {:>10}", "bytes", "as xz");
-    for (name, bytes, packed) in rows {
-        let packed = packed.map_or(String::new(), |bytes| bytes.to_string());
-        println!("{bytes:>10}  {packed:>10}  {name}");
+    assemble(board, Made { loader, kernel, programs }, &folder)
+}
+
+/// What an image is made of.
+#[derive(Clone)]
+pub struct Made {
+    /// The boot loader, for a board with one of its own.
+    pub loader: Option<Vec<u8>>,
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The programs of the root file system.
+    pub programs: Programs,
+}
+
+/// Makes the root, the slot and the flash in `folder`, of what is there.
+pub fn assemble(board: &'static Board, made: Made, folder: &Path) -> Result<Image> {
+    let [root, manifest, slot, whole] =
+        ["root.squashfs", "manifest", "slot.image", "flash"].map(|name| folder.join(name));
+    fs::write(&manifest, root::write(board, &made.programs, &root)?)?;
+    let parts =
+        flash::Parts { options: board.options, kernel: &made.kernel, root: &root, manifest: &manifest };
+    let bytes = flash::slot(board, env!("CARGO_PKG_VERSION"), &parts)?;
+    fs::write(&slot, &bytes).with_context(|| format!("write {}", slot.display()))?;
+    fs::write(
+        &whole,
+        flash::assemble(&board.layout()?, made.loader.as_deref().unwrap_or_default(), &bytes)?,
+    )?;
+    Ok(Image { board, made, root, slot, flash: whole })
+}
+
+impl Image {
+    /// What each part weighs, as `targets/<board>/budget.toml` calls it.
+    pub fn sizes(&self) -> Result<Vec<Size>> {
+        let size = |name: &'static str, file: &Path| -> Result<Size> {
+            let bytes = fs::metadata(file).with_context(|| format!("look at {}", file.display()))?.len();
+            Ok(Size { name, bytes })
+        };
+        Ok(vec![
+            size("lunix", &self.made.programs.lunix)?,
+            size("busybox", &self.made.programs.busybox)?,
+            size("kernel", &self.made.kernel)?,
+            size("root", &self.root)?,
+            size("slot", &self.slot)?,
+            size("flash", &self.flash)?,
+        ])
     }
+}
+
+/// Builds the image of a board, and prints what it weighs beside what it may.
+pub fn run(name: &str) -> Result<()> {
+    let image = build(Board::of(name)?)?;
+    let budget = budget::read(image.board)?;
+    let sizes = image.sizes()?;
+    print!("{}", budget::chart(&sizes, &budget));
+    println!(
+        "{}: {} in a slot of {}",
+        shell::shown(&image.flash),
+        shell::shown(&image.slot),
+        image.board.layout()?.slot
+    );
     Ok(())
-}
-
-fn size(file: &Path) -> Result<u64> {
-    Ok(fs::metadata(file).with_context(|| format!("look at {}", file.display()))?.len())
-}
-
-/// What a compressing file system would make of it.
-fn xz(file: &Path) -> Result<Option<u64>> {
-    let Some(xz) = shell::which("xz") else { return Ok(None) };
-    let output = Command::new(xz).args(["-c", "-9e"]).arg(file).output()?;
-    Ok(Some(u64::try_from(output.stdout.len())?))
 }

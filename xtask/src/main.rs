@@ -11,6 +11,7 @@ mod nats;
 mod paths;
 mod peers;
 mod run;
+mod screenshots;
 mod server;
 mod setup;
 mod shell;
@@ -26,7 +27,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::differential::{Amount, Plan};
-use crate::vm::show::Scene;
+use crate::image::board::Board;
+use crate::vm::show::{Scene, Visit};
 
 fn cli() -> Command {
     let switch = |name: &'static str, help: &'static str| {
@@ -46,8 +48,18 @@ fn cli() -> Command {
         switch("verbose", "show all output").short('v'),
     ]);
     let vm = Command::new("vm").about("boot in QEMU, plug a USB stick in, see what happens").args([
-        switch("shell", "a prompt in the guest"),
-        switch("uevents", "nothing of ours: only what the kernel says").conflicts_with("shell"),
+        Arg::new("what")
+            .value_parser(["x86_64", "arm-virt", "debian"])
+            .default_value("x86_64")
+            .help("a board with its own flash, or Debian's kernel with every module"),
+        switch("shell", "come in as root"),
+        switch("web", "the guest's port 8080 is that of this machine").conflicts_with("uevents"),
+        switch("uevents", "debian: nothing of ours, only what the kernel says").conflicts_with("shell"),
+        Arg::new("memory")
+            .long("memory")
+            .value_parser(value_parser!(u32))
+            .default_value("64")
+            .help("MiB that a board has"),
     ]);
     let fuzz = Command::new("fuzz").about("look for inputs that break a parser or a machine").args([
         Arg::new("name").required_unless_present("list").help("the target"),
@@ -58,7 +70,7 @@ fn cli() -> Command {
     let bench = Command::new("bench").about("figures beside those of peers, as markdown").args([
         Arg::new("what")
             .required(true)
-            .value_parser(["codec", "route", "broker", "memory", "hotplug"])
+            .value_parser(["codec", "route", "broker", "mqtt", "memory", "hotplug", "init", "ws"])
             .help("what to measure"),
         Arg::new("arg")
             .num_args(0..)
@@ -67,7 +79,7 @@ fn cli() -> Command {
             .value_parser(value_parser!(OsString))
             .help(
                 "for broker: --quick, --rounds N, --one-core, --two-cores, parts of rows' names; for hotplug: --quick, \
-                 --rounds N, --mdevd PATH, rest, events, latency",
+                 --rounds N, --mdevd PATH, rest, events, latency; for init: --quick, --rounds N, --services N; for ws: as for broker",
             ),
     ]);
     let number = |name: &'static str, help: &'static str| {
@@ -93,24 +105,33 @@ fn cli() -> Command {
                 .help("--help says which there are"),
         );
     let soak = Command::new("soak")
-        .about("natsd among two thousand clients that live badly")
-        .arg(number("minutes", "how long [1]"));
-    let image = Command::new("image").about("build what the VM boots from, and print its sizes").arg(
-        Arg::new("what")
-            .value_parser(["vm", "firmware"])
-            .default_value("vm")
-            .help("for the VM, or for a microcontroller"),
-    );
+        .about("natsd or natsmqtt among clients that live badly, or natsinit among services that do")
+        .args([
+            Arg::new("what")
+                .value_parser(["natsd", "mqtt", "init"])
+                .default_value("natsd")
+                .help("whom to try"),
+            number("minutes", "how long, for natsd and mqtt [1]"),
+        ]);
+    let image =
+        Command::new("image").about("build the flash of a board, and print what its parts weigh").args([
+            Arg::new("what")
+                .value_parser(["x86_64", "arm-virt", "firmware"])
+                .default_value("x86_64")
+                .help("the board, or the firmware of a microcontroller"),
+            switch("kernel", "only the board's kernel").hide(true),
+        ]);
     let dist = Command::new("dist")
         .about("the static program, man pages and completions, in target/dist")
         .arg(switch("pages", "only what comes from the tables").hide(true));
+    let screenshots = Command::new("screenshots").about("the pictures of the page in docs/, made anew");
     Command::new("cargo xtask")
         .bin_name("cargo xtask")
         .about("Build, run and test lunix")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands([run, test, vm, fuzz, bench, inject, differential, soak, image, dist])
+        .subcommands([run, test, vm, fuzz, bench, inject, differential, soak, image, dist, screenshots])
 }
 
 /// True if what was asked for is well.
@@ -137,9 +158,16 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
             Some("broker") => {
                 bench::broker(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
             }
+            Some("mqtt") => {
+                bench::mqtt(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
+            }
             Some("hotplug") => {
                 bench::hotplug(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
             }
+            Some("init") => {
+                bench::init(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?;
+            }
+            Some("ws") => bench::ws(matches.get_many::<OsString>("arg").unwrap_or_default().cloned())?,
             _ => bench::memory()?,
         },
         Some(("differential", matches)) => {
@@ -154,20 +182,43 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
             return differential::run(matches.get_flag("itself"), plan);
         }
         Some(("soak", matches)) => {
-            return soak::run(matches.get_one("minutes").copied().unwrap_or(1));
+            if matches.get_one::<String>("what").is_some_and(|what| what == "init") {
+                return run::chaos().map(|()| true);
+            }
+            let minutes = matches.get_one("minutes").copied().unwrap_or(1);
+            return match matches.get_one::<String>("what").is_some_and(|what| what == "mqtt") {
+                true => soak::mqtt::run(minutes),
+                false => soak::run(minutes),
+            };
         }
         Some(("dist", matches)) if matches.get_flag("pages") => dist::pages()?,
         Some(("dist", _)) => dist::run()?,
+        Some(("screenshots", _)) => screenshots::run()?,
         Some(("image", matches)) => match matches.get_one::<String>("what").map(String::as_str) {
             Some("firmware") => firmware::show()?,
-            _ => image::run()?,
+            board => {
+                let board = board.unwrap_or("x86_64");
+                match matches.get_flag("kernel") {
+                    true => drop(image::kernel::build(Board::of(board)?)?),
+                    false => image::run(board)?,
+                }
+            }
         },
         Some(("vm", matches)) => {
-            vm::show::run(match (matches.get_flag("shell"), matches.get_flag("uevents")) {
-                (true, _) => Scene::Shell,
-                (_, true) => Scene::Uevents,
-                _ => Scene::Events,
-            })?;
+            let shell = matches.get_flag("shell");
+            match matches.get_one::<String>("what").map(String::as_str) {
+                Some("debian") => vm::show::run(match (shell, matches.get_flag("uevents")) {
+                    (true, _) => Scene::Shell,
+                    (_, true) => Scene::Uevents,
+                    _ => Scene::Events,
+                })?,
+                board => vm::show::board(&Visit {
+                    board: Board::of(board.unwrap_or("x86_64"))?,
+                    memory: *matches.get_one("memory").expect("it has a default"),
+                    web: matches.get_flag("web"),
+                    login: shell,
+                })?,
+            }
         }
         _ => unreachable!("clap requires one of the commands above"),
     }

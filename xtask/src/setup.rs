@@ -20,6 +20,9 @@ const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package }
 }
 
+/// What compiles the C code of TLS for static programs.
+pub const MUSL: &[Tool] = &[tool("musl-gcc", "musl-tools")];
+
 /// What the VM needs.
 pub const VM: &[Tool] = &[
     tool("qemu-system-x86_64", "qemu-system-x86"),
@@ -53,11 +56,39 @@ pub const PEERS: &[Tool] = &[
     tool("python3", "python3-venv"),
 ];
 
+/// What fetches Node-RED and runs it, and makes certificates for it.
+pub const NODE: &[Tool] = &[tool("node", "nodejs"), tool("npm", "npm"), tool("openssl", "openssl")];
+
+/// What looks at pages as people do.
+pub const BROWSER: &[Tool] = &[tool("chromium", "chromium"), tool("node", "nodejs"), tool("npm", "npm")];
+
+/// What makes small screenshots of them, with letters that are made for screens.
+pub const SCREENSHOTS: &[Tool] = &[
+    tool("chromium", "chromium"),
+    tool("node", "nodejs"),
+    tool("npm", "npm"),
+    tool("pngquant", "pngquant"),
+    tool("/usr/share/fonts/truetype/jetbrains-mono/JetBrainsMono-Regular.ttf", "fonts-jetbrains-mono"),
+    tool("/usr/share/fonts/opentype/inter/Inter-Regular.otf", "fonts-inter"),
+];
+
+/// What examples in further languages need.
+pub const LANGUAGES: &[Tool] = &[
+    tool("jq", "jq"),
+    tool("mosquitto_pub", "mosquitto-clients"),
+    tool("/usr/include/json-c/json.h", "libjson-c-dev"),
+    tool("go", "golang-go"),
+    tool("/usr/share/gocode/src/github.com/nats-io/nats.go/nats.go", "golang-github-nats-io-go-nats-dev"),
+];
+
 /// What weighs the firmware and runs it.
 pub const FIRMWARE: &[Tool] = &[tool("qemu-system-arm", "qemu-system-arm"), tool("size", "binutils")];
 
 /// What natsd is measured against.
 pub const RIVALS: &[Tool] = &[tool("nats-server", "nats-server"), tool("python3", "python3-venv")];
+
+/// What natsmqtt is measured against.
+pub const BROKERS: &[Tool] = &[tool("mosquitto", "mosquitto"), tool("python3", "python3-venv")];
 
 /// What natsdev is measured against, with the rules that it takes, and what puts all of them into a network of their own.
 pub const HOTPLUG: &[Tool] = &[
@@ -67,8 +98,23 @@ pub const HOTPLUG: &[Tool] = &[
     tool("unshare", "util-linux"),
 ];
 
+/// What natsinit is measured against, and what makes a small machine for each.
+pub const SUPERVISORS: &[Tool] = &[
+    tool("busybox", "busybox-static"),
+    tool("s6-svscan", "s6"),
+    tool("runsvdir", "runit"),
+    tool("ip", "iproute2"),
+    tool("unshare", "util-linux"),
+    tool("dpkg-deb", "dpkg"),
+    tool("apt-get", "apt"),
+];
+
 /// What fetches peers from the Python package index.
 pub const PYTHON: &[Tool] = &[tool("python3", "python3-venv")];
+
+/// What the firmware is weighed with, and static programs with TLS are compiled with.
+pub const SIZES: &[Tool] =
+    &[tool("qemu-system-arm", "qemu-system-arm"), tool("size", "binutils"), tool("musl-gcc", "musl-tools")];
 
 /// What puts servers into networks of their own, and a client among them.
 pub const NETWORKS: &[Tool] =
@@ -77,7 +123,7 @@ pub const NETWORKS: &[Tool] =
 /// What reads the manual pages and completions.
 pub const READERS: &[Tool] = &[tool("man", "man-db"), tool("zsh", "zsh"), tool("fish", "fish")];
 
-/// What unit tests compare with: a server, a tracer, the makers of file systems.
+/// What unit tests compare with: a server, a tracer, the makers of file systems, the programs of a desktop.
 pub const WITNESSES: &[Tool] = &[
     tool("nats-server", "nats-server"),
     tool("strace", "strace"),
@@ -97,6 +143,58 @@ pub const WITNESSES: &[Tool] = &[
     tool("mksquashfs", "squashfs-tools"),
     tool("mkudffs", "udftools"),
     tool("udevadm", "udev"),
+    tool("dbus-daemon", "dbus-daemon"),
+    tool("dbus-send", "dbus-bin"),
+    tool("notify-send", "libnotify-bin"),
+];
+
+/// What builds a board's kernel.
+pub const KERNEL: &[Tool] = &[
+    tool("/usr/src/linux-source-6.12.tar.xz", "linux-source-6.12"),
+    tool("make", "make"),
+    tool("cc", "gcc"),
+    tool("flex", "flex"),
+    tool("bison", "bison"),
+    tool("bc", "bc"),
+    tool("xz", "xz-utils"),
+    tool("patch", "patch"),
+    tool("perl", "perl"),
+    tool("/usr/include/libelf.h", "libelf-dev"),
+    tool("/usr/include/openssl/ssl.h", "libssl-dev"),
+];
+
+/// What builds it for ARM.
+pub const CROSS: &[Tool] = &[tool("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf")];
+
+/// What makes an image of a board's flash.
+pub const IMAGE: &[Tool] = &[
+    tool("mksquashfs", "squashfs-tools"),
+    tool("busybox", "busybox-static"),
+    tool("dpkg-deb", "dpkg"),
+    tool("apt-get", "apt"),
+    tool("sha256sum", "coreutils"),
+];
+
+/// What makes and boots the images of all boards.
+pub const IMAGES: &[Tool] = &[
+    tool("mksquashfs", "squashfs-tools"),
+    tool("busybox", "busybox-static"),
+    tool("dpkg-deb", "dpkg"),
+    tool("apt-get", "apt"),
+    tool("/usr/src/linux-source-6.12.tar.xz", "linux-source-6.12"),
+    tool("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("qemu-system-arm", "qemu-system-arm"),
+    tool("mkfs.vfat", "dosfstools"),
+    tool("mcopy", "mtools"),
+];
+
+/// What boots it, and a stick for it.
+pub const BOARDS: &[Tool] = &[
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("qemu-system-arm", "qemu-system-arm"),
+    tool("mkfs.vfat", "dosfstools"),
+    tool("mcopy", "mtools"),
 ];
 
 /// What building the static binaries needs.

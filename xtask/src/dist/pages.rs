@@ -8,46 +8,112 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use lunix::applets::{COMMANDS, DAEMONS, TOOLS};
+use lunix::applets::{Applet, COMMANDS, DAEMONS, TOOLS};
 use lunix::cli::{self, Hint};
 
-const ABOUT: &str = "everything in user space, said over NATS";
+/// The programs, what each is about, and what each can be: daemons by their own names, and the commands for people.
+struct Program {
+    name: &'static str,
+    about: &'static str,
+    commands: &'static [Applet],
+    daemons: &'static [Applet],
+    tools: &'static [Applet],
+}
 
-/// Writes `man/man1`, `completions/{bash,zsh,fish}` and the list of links to the program.
+const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "lunix",
+        about: "everything in user space, said over NATS",
+        commands: COMMANDS,
+        daemons: DAEMONS,
+        tools: TOOLS,
+    },
+    Program {
+        name: "lunix-bridge",
+        about: "other protocols, said over NATS",
+        commands: &[],
+        daemons: lunix_bridge::DAEMONS,
+        tools: &[],
+    },
+];
+
+/// Writes `man/man1`, `completions/{bash,zsh,fish}` and the list of links, each with its program.
 pub(super) fn write(folder: &Path) -> Result<()> {
     let man = folder.join("man/man1");
     fs::create_dir_all(&man)?;
-    page(&man, "lunix", &program(), None)?;
-    for applet in COMMANDS {
-        sub_page(&man, "lunix", applet.command)?;
-    }
-    for applet in DAEMONS.iter().chain(TOOLS) {
-        page(&man, applet.command.name, &command(applet.command), Some(applet.command))?;
-        for sub in applet.command.commands {
-            sub_page(&man, applet.command.name, sub)?;
+    let mut links = String::new();
+    for program in &PROGRAMS {
+        program.pages(&man)?;
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let folder = folder.join("completions").join(shell.to_string());
+            fs::create_dir_all(&folder)?;
+            program.completions(shell, &folder)?;
         }
+        links.extend(program.linked().map(|applet| format!("{} {}\n", applet.command.name, program.name)));
     }
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let folder = folder.join("completions").join(shell.to_string());
-        fs::create_dir_all(&folder)?;
-        clap_complete::generate_to(shell, &mut program(), "lunix", &folder)?;
-        for applet in DAEMONS.iter().chain(TOOLS) {
-            clap_complete::generate_to(shell, &mut command(applet.command), applet.command.name, &folder)?;
-        }
-    }
-    let links = DAEMONS.iter().chain(TOOLS).map(|applet| format!("{}\n", applet.command.name));
-    fs::write(folder.join("links"), links.collect::<String>())?;
+    fs::write(folder.join("links"), links)?;
     Ok(())
 }
 
-/// The multi-call program.
-fn program() -> Command {
-    Command::new("lunix")
-        .about(ABOUT)
-        .version(env!("CARGO_PKG_VERSION"))
-        .disable_help_subcommand(true)
-        .subcommand_required(true)
-        .subcommands(COMMANDS.iter().chain(DAEMONS).chain(TOOLS).map(|applet| command(applet.command)))
+impl Program {
+    /// What has a name of its own.
+    fn linked(&self) -> impl Iterator<Item = &'static Applet> {
+        self.daemons.iter().chain(self.tools)
+    }
+
+    fn command(&self) -> Command {
+        Command::new(self.name)
+            .about(self.about)
+            .version(env!("CARGO_PKG_VERSION"))
+            .disable_help_subcommand(true)
+            .subcommand_required(true)
+            .subcommands(self.commands.iter().chain(self.linked()).map(|applet| command(applet.command)))
+    }
+
+    fn pages(&self, man: &Path) -> Result<()> {
+        page(man, self.name, &self.command(), Err(self.overview()))?;
+        for applet in self.commands {
+            sub_page(man, self.name, applet.command)?;
+            for sub in applet.command.commands {
+                sub_page(man, &applet.command.called(), sub)?;
+            }
+        }
+        for applet in self.linked() {
+            page(man, applet.command.name, &command(applet.command), Ok(applet.command))?;
+            for sub in applet.command.commands {
+                sub_page(man, applet.command.name, sub)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn completions(&self, shell: Shell, folder: &Path) -> Result<()> {
+        clap_complete::generate_to(shell, &mut self.command(), self.name, folder)?;
+        for applet in self.linked() {
+            clap_complete::generate_to(shell, &mut command(applet.command), applet.command.name, folder)?;
+        }
+        Ok(())
+    }
+
+    /// What clap has no place for: the pages of all that it can be.
+    fn overview(&self) -> String {
+        let mut text = String::new();
+        for (title, applets, prefix) in [
+            ("COMMANDS", self.commands, "lunix\\-"),
+            ("DAEMONS", self.daemons, ""),
+            ("TOOLS", self.tools, ""),
+        ] {
+            if applets.is_empty() {
+                continue;
+            }
+            text += &format!(".SH {title}\n");
+            for applet in applets {
+                let name = roff(applet.command.name);
+                text += &format!(".TP\n\\fB{prefix}{name}\\fR(1)\n{}\n", roff(applet.command.about));
+            }
+        }
+        text
+    }
 }
 
 fn command(table: &cli::Command) -> Command {
@@ -64,16 +130,21 @@ fn command(table: &cli::Command) -> Command {
         let arg = if argument.many { arg.num_args(1..) } else { arg };
         command = command.arg(hinted(arg, argument.hint));
     }
+    let mut taken: Vec<&str> = Vec::new();
     for flag in table.flags() {
-        command = command.arg(hinted(named(flag), flag.hint));
+        // A name is the first one's that has it: `shutdown -h` asks for no help.
+        let names: Vec<&'static str> =
+            flag.names.iter().copied().filter(|name| !taken.contains(name)).collect();
+        command = command.arg(hinted(named(flag, &names), flag.hint));
+        taken.extend(names);
     }
     command.subcommands(table.commands.iter().map(|sub| self::command(sub)))
 }
 
 /// A flag with all its names: the first long one and the first short one are shown, the others are aliases.
-fn named(flag: &cli::Flag) -> Arg {
+fn named(flag: &cli::Flag, names: &[&'static str]) -> Arg {
     let mut arg = Arg::new(flag.key()).help(flag.help);
-    for name in flag.names {
+    for name in names {
         let mut letters = name.chars();
         arg = match (letters.next(), letters.next()) {
             (Some(letter), None) if arg.get_short().is_none() => arg.short(letter),
@@ -102,25 +173,29 @@ fn hinted(arg: Arg, hint: Hint) -> Arg {
 
 /// The page of a command of `program`.
 fn sub_page(folder: &Path, program: &str, table: &cli::Command) -> Result<()> {
-    let name = format!("{program}-{}", table.name);
-    let command = command(table).display_name(name.clone()).bin_name(format!("{program} {}", table.name));
-    page(folder, &name, &command, Some(table))
+    let called = format!("{program} {}", table.name);
+    let name = called.replace(' ', "-");
+    let command = command(table).display_name(name.clone()).bin_name(called);
+    page(folder, &name, &command, Ok(table))
 }
 
-fn page(folder: &Path, name: &str, command: &Command, table: Option<&cli::Command>) -> Result<()> {
+/// A page, by its table or else by what it says of all programs.
+fn page(
+    folder: &Path,
+    name: &str,
+    command: &Command,
+    table: std::result::Result<&cli::Command, String>,
+) -> Result<()> {
     let man = Man::new(command.clone()).title(name).section("1").source("lunix");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    if table.is_some_and(|table| !table.commands.is_empty()) {
+    if table.as_ref().is_ok_and(|table| !table.commands.is_empty()) {
         man.render_subcommands_section(&mut page)?;
     }
-    match table {
-        Some(table) => page.extend_from_slice(rest(table).as_bytes()),
-        None => page.extend_from_slice(overview().as_bytes()),
-    }
+    page.extend_from_slice(table.map_or_else(|overview| overview, rest).as_bytes());
     fs::write(folder.join(format!("{name}.1")), page)?;
     Ok(())
 }
@@ -138,20 +213,6 @@ fn rest(table: &cli::Command) -> String {
         text += ".SH EXAMPLES\n";
         for (line, what) in table.examples {
             text += &format!(".TP\n\\fB{}\\fR\n{}\n", roff(line), roff(what));
-        }
-    }
-    text
-}
-
-fn overview() -> String {
-    let mut text = String::new();
-    for (title, applets, prefix) in
-        [("COMMANDS", COMMANDS, "lunix\\-"), ("DAEMONS", DAEMONS, ""), ("TOOLS", TOOLS, "")]
-    {
-        text += &format!(".SH {title}\n");
-        for applet in applets {
-            let name = roff(applet.command.name);
-            text += &format!(".TP\n\\fB{prefix}{name}\\fR(1)\n{}\n", roff(applet.command.about));
         }
     }
     text

@@ -7,6 +7,7 @@
 
 mod chaos;
 mod healthy;
+pub(crate) mod mqtt;
 mod process;
 
 use std::sync::Arc;

@@ -8,20 +8,29 @@ use anyhow::{Context, Result, bail};
 
 use super::gate::{Form, Run};
 use crate::compile::{self, Programs, Std};
+use crate::image::budget;
 use crate::{firmware, paths, setup};
 
 pub(super) fn check(run: &mut Run) -> Result<()> {
-    let budget = paths::root().join("targets/budget.toml");
-    firmware(run, &read(&budget, "lm3s6965")?)?;
-    for (name, limit) in read(&budget, "programs")? {
+    let file = paths::root().join("targets/budget.toml");
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    let mut tables = budget::parse(&text).with_context(|| file.display().to_string())?;
+    let mut table = |name: &str| tables.remove(name).unwrap_or_default();
+    firmware(run, &table("lm3s6965"))?;
+    for (name, limit) in table("programs") {
         let programs = match name.as_str() {
             "natsd" => Programs::Natsd,
             "natsd-bare" => Programs::NatsdBare,
             "daemons" => Programs::Daemons,
             "daemons-bare" => Programs::DaemonsBare,
             "lunix" => Programs::All,
+            "lunix-bridge" => Programs::Bridge,
             _ => bail!("targets/budget.toml: no build is called {name}"),
         };
+        if let (Programs::Bridge, Some(tool)) = (programs, setup::missing(setup::MUSL).first()) {
+            run.skip(&name, &format!("no {} here (Debian: {})", tool.program, tool.package));
+            continue;
+        }
         let (mut command, program, std) = compile::size_command(programs)?;
         run.command(Form::Silent, &mut command)?;
         if std == Std::Prebuilt {
@@ -85,51 +94,4 @@ fn firmware(run: &mut Run, limits: &[(String, u64)]) -> Result<()> {
         hold(run, &format!("firmware {name}"), size, *limit);
     }
     Ok(())
-}
-
-/// The entries of a table: a name and a number of bytes.
-fn read(file: &Path, table: &str) -> Result<Vec<(String, u64)>> {
-    let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    parse(&text, table).with_context(|| file.display().to_string())
-}
-
-/// The part of TOML that tables of numbers need.
-fn parse(text: &str, table: &str) -> Result<Vec<(String, u64)>> {
-    let mut entries = Vec::new();
-    let mut section = "";
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name;
-            continue;
-        }
-        let entry = line
-            .split_once('=')
-            .and_then(|(name, value)| Some((name.trim(), value.trim().replace('_', "").parse().ok()?)));
-        match entry {
-            Some((name, value)) if section == table => entries.push((name.to_owned(), value)),
-            Some(_) if matches!(section, "programs" | "lm3s6965") => {}
-            Some(_) => bail!("line {}: the tables are [programs] and [lm3s6965]", number + 1),
-            None => bail!("line {}: not `name = bytes`", number + 1),
-        }
-    }
-    Ok(entries)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_bytes() {
-        let text = "# a\n[lm3s6965]\nram = 1\n[programs]\nlunix = 600_000 # b\n";
-        assert_eq!(parse(text, "programs").unwrap(), [("lunix".to_owned(), 600_000)]);
-        assert_eq!(
-            parse("[programs]\nx = y\n", "programs").unwrap_err().to_string(),
-            "line 2: not `name = bytes`"
-        );
-    }
 }

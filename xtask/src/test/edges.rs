@@ -12,13 +12,16 @@ use crate::{paths, shell};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lunix-core", &["lunix-uevent", "lunix-proto"]),
     ("lunix", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix-inject"]),
+    // What daemons are made of: command line, configuration, log, the bus. It takes no daemon from there.
+    ("lunix-bridge", &["lunix-proto", "lunix-core", "lunix"]),
     ("lunix-inject", &["lunix-uevent"]),
     ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix"]),
     ("lunix-bench", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix-inject"]),
     ("no-alloc-link", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("lm3s6965", &["lunix-proto", "lunix-core"]),
+    ("boot-loader", &["lunix-core"]),
     // For completions and man pages, behind a feature.
-    ("xtask", &["lunix"]),
+    ("xtask", &["lunix", "lunix-bridge", "lunix-core"]),
 ];
 
 /// Packages that everyone may take without taking anything else.

@@ -1,13 +1,18 @@
 //! `cargo xtask test`: every gate of the project, from the cheapest to the dearest.
 
 mod budget;
+mod contained;
 mod edges;
+mod example;
 mod files;
 mod gate;
 mod hotplug;
+mod image;
+mod offer;
 mod rust;
 mod scripts;
 mod systemd;
+mod upgrade;
 mod vm;
 
 use std::fs;
@@ -17,6 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use self::gate::{Gate, Run, Tally};
+use crate::image::kernel;
 use crate::setup::Tool;
 use crate::{paths, setup, shell, toolchain};
 
@@ -35,8 +41,10 @@ const GATES: &[Gate] = &[
         .wanting(setup::WITNESSES),
     Gate::new("fuzz-replay", "every fuzz target over its committed corpus", 20, rust::fuzz_replay),
     Gate::new("budget", "size of the static programs and of the firmware", 20, budget::check)
-        .wanting(setup::FIRMWARE),
-    Gate::new("dist", "man pages and completions", 20, scripts::dist).wanting(setup::READERS),
+        .wanting(setup::SIZES),
+    Gate::new("dist", "man pages and completions", 20, scripts::dist)
+        .with(setup::MUSL)
+        .wanting(setup::READERS),
     Gate::new("interop", "official clients and servers", 20, scripts::interop).with(setup::PEERS),
     Gate::new(
         "differential",
@@ -46,7 +54,13 @@ const GATES: &[Gate] = &[
     ),
     Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 5, scripts::leaves)
         .with(setup::NETWORKS),
-    Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples).with(setup::PEERS),
+    Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples)
+        .with(setup::PEERS)
+        .wanting(setup::LANGUAGES),
+    Gate::new("schema", "what the daemons say, against `lunix schema`", 10, scripts::schema)
+        .with(setup::NODE),
+    Gate::new("node-red", "Node-RED with its nodes, and all flows", 10, scripts::node_red).with(setup::NODE),
+    Gate::new("page", "the page of natsws in Chromium", 20, scripts::page).with(setup::BROWSER),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
     Gate::new(
         "hotplug",
@@ -57,6 +71,21 @@ const GATES: &[Gate] = &[
     .with(setup::DEBIAN),
     Gate::new("systemd", "Debian's systemd with natsdev in the place of systemd-udevd", 10, systemd::check)
         .with(setup::DEBIAN),
+    Gate::new("image", "the boards in QEMU, from their own flash", 40, image::check).with(setup::IMAGES),
+    Gate::new(
+        "contained",
+        "services that behave badly on a board, held by the kernel's limits",
+        10,
+        contained::check,
+    )
+    .with(setup::IMAGES),
+    Gate::new(
+        "upgrade",
+        "the boards in QEMU, upgraded over the network, for better and for worse",
+        10,
+        upgrade::check,
+    )
+    .with(setup::IMAGES),
 ];
 
 /// Prints the names of the gates.
@@ -78,6 +107,8 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
     }
     let logs = paths::target().join("test-logs");
     fs::create_dir_all(&logs)?;
+    // The dearest that is needed, and only at the end.
+    let _kernel = names.is_empty().then(|| kernel::ahead(image::FIRST)).transpose()?;
     let begin = Instant::now();
     let mut total = Tally::default();
     let mut notes = Vec::new();

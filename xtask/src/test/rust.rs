@@ -32,7 +32,9 @@ pub(super) fn clippy(run: &mut Run) -> Result<()> {
         if bare(&manifest) {
             // Its only target is bare metal, where there is no test harness.
             command = shell::cargo();
-            command.args(["clippy", "--target", "thumbv7m-none-eabi", "--manifest-path"]).arg(&manifest);
+            let boot_loader = manifest.starts_with(paths::root().join("targets/boot-loader"));
+            let target = if boot_loader { "armv7a-none-eabi" } else { "thumbv7m-none-eabi" };
+            command.args(["clippy", "--target", target, "--manifest-path"]).arg(&manifest);
         }
         run.check(&shell::shown(&manifest), command.args(["--", "-D", "warnings"]))?;
     }

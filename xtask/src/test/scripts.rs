@@ -1,6 +1,5 @@
 //! The gates that are scripts beside what they test: official clients and servers, and the examples.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,24 +43,38 @@ pub(super) fn examples(run: &mut Run) -> Result<()> {
     script_run(run, &server, &script)
 }
 
-/// The program that the scripts use, as a running server.
-fn server(run: &mut Run) -> Result<Server> {
-    run.command(Form::Silent, shell::cargo().args(["build", "--release", "--package", "lunix"]))?;
-    Server::start(&paths::target().join("release/lunix"))
+/// `frontends/node-red/test/run.sh`, which starts servers of its own.
+pub(super) fn node_red(run: &mut Run) -> Result<()> {
+    let server = server(run)?;
+    script_run(run, &server, &paths::root().join("frontends/node-red/test/run.sh"))
 }
 
-/// Runs `script URL` with `$NATS_URL`, `$NATSD` (the program, for those that start their own), `$LUNIX_CACHE`
-/// (for packages) and all our programs in `$PATH`. One that fails without naming what failed counts once.
+/// `tests/page/run.sh`, which starts servers of its own.
+pub(super) fn page(run: &mut Run) -> Result<()> {
+    let server = server(run)?;
+    script_run(run, &server, &paths::root().join("tests/page/run.sh"))
+}
+
+/// `tests/schema/run.sh`: the document of `lunix schema`, and whether the daemons keep to it.
+pub(super) fn schema(run: &mut Run) -> Result<()> {
+    let server = server(run)?;
+    script_run(run, &server, &paths::root().join("tests/schema/run.sh"))
+}
+
+/// The programs that the scripts use, and the server among them, running.
+fn server(run: &mut Run) -> Result<Server> {
+    run.command(Form::Silent, shell::cargo().args(["build", "--release", "--package", "lunix"]))?;
+    // Nothing here measures the bridges, and their optimised program takes minutes.
+    run.command(Form::Silent, shell::cargo().args(["build", "--package", "lunix-bridge"]))?;
+    let server = Server::start(&paths::target().join("release/lunix"))?;
+    server.join(&paths::target().join("debug/lunix-bridge"))?;
+    Ok(server)
+}
+
+/// Runs `script URL` as [`Server::command`] makes it. One that fails without naming what failed counts once.
 fn script_run(run: &mut Run, server: &Server, script: &Path) -> Result<()> {
-    let path = env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(script);
-    command
-        .arg(server.url())
-        .current_dir(paths::root())
-        .env("NATS_URL", server.url())
-        .env("NATSD", &server.program)
-        .env("LUNIX_CACHE", paths::cache()?)
-        .env("PATH", format!("{}:{path}", server.programs().display()));
+    let mut command = server.command(script)?;
+    command.arg(server.url());
     let before = run.failed();
     if let Err(e) = run.command(Form::Lines, &mut command)
         && run.failed() == before

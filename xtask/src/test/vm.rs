@@ -1,18 +1,15 @@
 //! On a real kernel: sticks go in and out, and the bus says so, once each and in order.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::example::Example;
 use super::gate::Run;
 use crate::nats::{Client, Message};
-use crate::paths::{cache, root};
-use crate::shell;
 use crate::vm::lunix::Guest;
 use crate::vm::stick::{Layout, Stick};
 
@@ -127,7 +124,7 @@ impl Witness {
 /// The seed's first example, with the official client, beside an independent witness.
 fn one(run: &mut Run, guest: &mut Guest) -> Result<()> {
     let mut witness = Witness::of(guest)?;
-    let example = Example::start(run, guest)?;
+    let example = Example::start(run, guest.qemu.nats_port, &guest.scratch)?;
     let stick = Stick::make(&guest.scratch, 1, Layout::Partition)?;
     stick.plug(&mut guest.qemu.qmp)?;
     witness.hear("hardware.usb.add", 1)?;
@@ -266,64 +263,4 @@ fn ours(serial: &str) -> bool {
 
 fn sticks(guest: &Guest, first: u16) -> Result<Vec<Stick>> {
     (first..first + 10).map(|number| Stick::make(&guest.scratch, number, Layout::Partition)).collect()
-}
-
-/// `examples/usb-toast.mjs` on this machine, connected to the guest.
-struct Example(Child);
-
-impl Example {
-    /// `None`, and a skip, where it cannot run.
-    fn start(run: &mut Run, guest: &Guest) -> Result<Option<Self>> {
-        let example = root().join("examples/usb-toast.mjs");
-        if !example.exists() {
-            run.skip("usb-toast.mjs in the VM", "there is no examples/usb-toast.mjs");
-            return Ok(None);
-        }
-        let Some(modules) = node_modules()? else {
-            run.skip("usb-toast.mjs in the VM", "no node, no npm, or its packages cannot be had");
-            return Ok(None);
-        };
-        // Node looks for packages beside the program, not where NODE_PATH says, once it is a module.
-        let folder = guest.scratch.path().join("example");
-        std::fs::create_dir_all(&folder)?;
-        std::fs::copy(&example, folder.join("usb-toast.mjs")).context("copy examples/usb-toast.mjs")?;
-        std::os::unix::fs::symlink(modules, folder.join("node_modules"))?;
-        let child = Command::new("node")
-            .arg(folder.join("usb-toast.mjs"))
-            .env("NATS_URL", format!("nats://127.0.0.1:{}", guest.qemu.nats_port))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("start node")?;
-        let example = Self(child);
-        // Its subscription is there when a third party's request finds it.
-        thread::sleep(Duration::from_secs(1));
-        Ok(Some(example))
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The official client's packages, in the cache.
-fn node_modules() -> Result<Option<PathBuf>> {
-    const PACKAGE: &str = "@nats-io/transport-node";
-    let folder = cache()?.join("node");
-    let modules = folder.join("node_modules");
-    if shell::which("node").is_none() || shell::which("npm").is_none() {
-        return Ok(None);
-    }
-    if !modules.join(PACKAGE).exists() {
-        std::fs::create_dir_all(&folder)?;
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(PACKAGE);
-        if shell::quiet(&mut npm).is_err() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(modules))
 }

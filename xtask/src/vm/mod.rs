@@ -1,6 +1,7 @@
-//! A real kernel in QEMU, with hardware plugged in and out: Debian's kernel, an initramfs made here, no
-//! KVM, no root.
+//! Machines in QEMU, with hardware plugged in and out, without KVM and without root: the boards of `targets/` from their
+//! flash, and Debian's kernel with an initramfs made here.
 
+pub mod board;
 pub mod debian;
 pub mod guest;
 pub mod initramfs;

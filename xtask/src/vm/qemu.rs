@@ -49,32 +49,40 @@ impl Qemu {
     /// Starts the machine. `watch` sees what the guest writes to its console, as it comes, in pieces; an
     /// empty piece is the end.
     pub fn start(machine: &Machine, watch: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
+        let nats_port = free_port()?;
+        let nic = format!("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{nats_port}-:{GUEST_NATS_PORT}");
+        let append = format!("console=ttyS0 panic=-1 mitigations=off no_timer_check {}", machine.append);
+        let (memory, kernel) = (machine.memory.to_string(), machine.kernel.display().to_string());
+        let initramfs = machine.initramfs.display().to_string();
+        let own = ["-machine", "q35", "-cpu", "max", "-m", &memory, "-nic", &nic, "-kernel", &kernel];
+        let own = own.into_iter().chain(["-initrd", &initramfs, "-append", &append]).map(str::to_owned);
+        let arguments: Vec<String> = own.chain(machine.parts.iter().cloned()).collect();
+        Self::launch("qemu-system-x86_64", &arguments, nats_port, watch)
+    }
+
+    /// Starts `program`, a QEMU, with a console, a monitor and a USB controller, and what `arguments` add. Something in
+    /// them leads from `nats_port` to the guest's server. `watch` as in [`Self::start`].
+    pub fn launch(
+        program: &str,
+        arguments: &[String],
+        nats_port: u16,
+        watch: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Result<Self> {
         let (monitor, monitor_end) = UnixStream::pair()?;
         let (console, console_end) = UnixStream::pair()?;
-        let nats_port = free_port()?;
         let mut command = Command::new("setpriv");
         command
             // However this process ends, the machine ends with it.
-            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
-            .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-            .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", &machine.memory.to_string()])
+            .args(["--pdeathsig", "KILL", program])
+            .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg"])
             .args(["-chardev", "socket,id=monitor,fd=0", "-mon", "chardev=monitor,mode=control"])
             .args(["-chardev", "socket,id=console,fd=1", "-serial", "chardev:console"])
             .args(["-device", "qemu-xhci,id=usb,p2=15,p3=15"])
-            .args([
-                "-nic",
-                &format!("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{nats_port}-:{GUEST_NATS_PORT}"),
-            ])
-            .arg("-kernel")
-            .arg(machine.kernel)
-            .arg("-initrd")
-            .arg(machine.initramfs)
-            .args(["-append", &format!("console=ttyS0 panic=-1 mitigations=off {}", machine.append)])
-            .args(machine.parts)
+            .args(arguments)
             .stdin(OwnedFd::from(monitor_end))
             .stdout(OwnedFd::from(console_end))
             .stderr(Stdio::piped());
-        let mut child = command.spawn().context("start qemu-system-x86_64")?;
+        let mut child = command.spawn().with_context(|| format!("start {program}"))?;
         // The command holds the ends that are QEMU's: only without them does a dead QEMU close the sockets.
         drop(command);
         let log = Log::default();
@@ -94,15 +102,28 @@ impl Qemu {
     }
 }
 
-impl Drop for Qemu {
-    fn drop(&mut self) {
+impl Qemu {
+    /// Whether the machine has ended because the guest wanted to start again.
+    pub fn rebooted(&mut self) -> bool {
+        let shutdown = self.qmp.wait_event("SHUTDOWN", Duration::from_millis(200), |_| true);
+        shutdown.is_ok_and(|data| data["reason"] == "guest-reset")
+    }
+
+    /// Ends the machine at once.
+    pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// A port that was free a moment ago; QEMU cannot choose one itself and say which.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
@@ -113,6 +134,8 @@ pub struct Log(Arc<(Mutex<Lines>, Condvar)>);
 #[derive(Default)]
 struct Lines {
     kept: VecDeque<String>,
+    /// What there is of a line without its end: a prompt.
+    begun: String,
     /// How many lines were dropped from the front of `kept`.
     dropped: usize,
     ended: bool,
@@ -130,6 +153,15 @@ impl Log {
 
     /// Waits for a line that `wanted` accepts, from the first one of all on.
     pub fn wait(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        self.look(limit, false, wanted)
+    }
+
+    /// The same, and the line may still be without its end, as prompts are.
+    pub fn prompt(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        self.look(limit, true, wanted)
+    }
+
+    fn look(&self, limit: Duration, begun: bool, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let deadline = Instant::now() + limit;
         let (mutex, changed) = &*self.0;
         let mut lines = mutex.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,6 +170,9 @@ impl Log {
             let fresh = next.max(lines.dropped) - lines.dropped;
             if let Some(line) = lines.kept.iter().skip(fresh).find(|line| wanted(line)) {
                 return Ok(line.clone());
+            }
+            if begun && !lines.begun.is_empty() && wanted(&lines.begun) {
+                return Ok(lines.begun.clone());
             }
             next = lines.dropped + lines.kept.len();
             let left = deadline.saturating_duration_since(Instant::now());
@@ -180,6 +215,9 @@ impl Log {
                 }
                 let read = bytes.len();
                 reader.consume(read);
+                if !line.is_empty() {
+                    log.begun(&line);
+                }
             }
             watch(&[]);
             if !line.is_empty() {
@@ -190,12 +228,19 @@ impl Log {
         });
     }
 
+    fn begun(&self, line: &[u8]) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).begun =
+            String::from_utf8_lossy(line).into_owned();
+        self.0.1.notify_all();
+    }
+
     fn push(&self, line: &[u8]) {
         let mut lines = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.kept.len() == LINES_KEPT {
             lines.kept.pop_front();
             lines.dropped += 1;
         }
+        lines.begun.clear();
         lines.kept.push_back(String::from_utf8_lossy(line).into_owned());
         drop(lines);
         self.0.1.notify_all();

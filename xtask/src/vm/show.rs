@@ -1,5 +1,6 @@
 //! `cargo xtask vm`: the machine for a person to watch and to play with.
 
+use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -8,13 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::board::{Boot, Flash, Running};
 use super::guest::{self, READY, Role};
 use super::kernel::Kernel;
 use super::lunix::{Guest, MEMORY};
 use super::qemu::{Machine, Qemu};
 use super::stick::{Layout, Stick};
+use crate::image::board::Board;
 use crate::paths::Scratch;
-use crate::{compile, setup, shell};
+use crate::{compile, image, paths, setup, shell};
 
 /// What the guest does for its spectator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +36,78 @@ lunix sub hardware.usb.add | while read -r line; do lunix pub toast.in 'a USB st
 lunix watch &
 ";
 
-/// Boots and stays until the user has seen enough.
+/// A board that somebody wants to see.
+pub struct Visit {
+    /// Which.
+    pub board: &'static Board,
+    /// MiB.
+    pub memory: u32,
+    /// The guest's port 8080 is that of this machine.
+    pub web: bool,
+    /// Root comes in without being asked.
+    pub login: bool,
+}
+
+/// The port of what serves pages in the guest.
+const WEB: u16 = 8080;
+
+/// Boots a board from its flash and stays until the user has seen enough. A reboot is one: what the guest wrote to its
+/// flash is there again, and the boot loader chooses the slot.
+pub fn board(visit: &Visit) -> Result<()> {
+    setup::need(setup::BOARDS)?;
+    let image = image::build(visit.board)?;
+    let scratch = Scratch::under(&paths::target())?;
+    let flash = Flash::new(visit.board, &image.flash, &scratch)?;
+    let stick = Stick::make(&scratch, 1, Layout::Partition)?;
+    let ports = if visit.web { &[WEB][..] } else { &[] };
+    let boot = Boot { board: visit.board, memory: visit.memory, append: "", ports };
+    let (sender, inputs) = mpsc::channel();
+    listen(sender.clone());
+    let raw = io::stdin().is_terminal().then(RawTerminal::enter).transpose()?;
+    loop {
+        let ended = sender.clone();
+        let mut running = Running::start(&boot, &flash, &scratch, move |bytes| print(bytes, &ended))?;
+        let slot = match running.slot {
+            Some((slot, trial)) => format!(" from slot {slot}{}", if trial { ", on trial" } else { "" }),
+            None => String::new(),
+        };
+        println!(
+            "--- {} with {} MB{slot}. Its server is nats://127.0.0.1:{} on this machine.\r",
+            visit.board.name, visit.memory, running.qemu.nats_port
+        );
+        if visit.web {
+            println!("--- Its page is http://127.0.0.1:{WEB}/\r");
+        }
+        println!("--- Ctrl-A s: stick in or out; Ctrl-A x: end; Ctrl-A Ctrl-A: Ctrl-A.\r");
+        if visit.login {
+            running.login_prompt()?;
+            running.qemu.console.write_all(b"root\n").context("write to the guest's console")?;
+        }
+        type_along(&mut running.qemu, &stick, &inputs)?;
+        if !running.qemu.rebooted() {
+            drop(raw);
+            // Whoever wants to keep it, finds it where the image is.
+            fs::write(image.flash.with_extension("used"), flash.read()?)?;
+            return Ok(());
+        }
+    }
+}
+
+/// Shows what the guest says, and passes on that it has ended.
+fn print(bytes: &[u8], ended: &Sender<Input>) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    if bytes.is_empty() {
+        let _ = ended.send(Input::Ended);
+    }
+}
+
+/// Boots Debian's kernel and stays until the user has seen enough.
 pub fn run(scene: Scene) -> Result<()> {
     setup::need(setup::VM)?;
     let (sender, inputs) = mpsc::channel();
     let ended = sender.clone();
-    let print = move |bytes: &[u8]| {
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
-        if bytes.is_empty() {
-            let _ = ended.send(Input::Ended);
-        }
-    };
+    let print = move |bytes: &[u8]| print(bytes, &ended);
     if scene == Scene::Events {
         let mut guest = Guest::boot("", SPECTATE, print)?;
         let stick = Stick::make(&guest.scratch, 1, Layout::Partition)?;
@@ -75,7 +138,10 @@ pub fn run(scene: Scene) -> Result<()> {
         );
         return play(&mut qemu, &stick, sender, &inputs);
     }
-    type_along(&mut qemu, &stick, sender, &inputs)
+    println!("--- Ctrl-A s: stick in or out; Ctrl-A x: end; Ctrl-A Ctrl-A: Ctrl-A.\r");
+    let _raw = io::stdin().is_terminal().then(RawTerminal::enter).transpose()?;
+    listen(sender);
+    type_along(&mut qemu, &stick, &inputs)
 }
 
 enum Input {
@@ -121,11 +187,8 @@ fn play(qemu: &mut Qemu, stick: &Stick, sender: Sender<Input>, inputs: &Receiver
 }
 
 /// The terminal becomes the guest's.
-fn type_along(qemu: &mut Qemu, stick: &Stick, sender: Sender<Input>, inputs: &Receiver<Input>) -> Result<()> {
+fn type_along(qemu: &mut Qemu, stick: &Stick, inputs: &Receiver<Input>) -> Result<()> {
     const CTRL_A: u8 = 1;
-    println!("--- Ctrl-A s: stick in or out; Ctrl-A x: end; Ctrl-A Ctrl-A: Ctrl-A.\r");
-    let _raw = io::stdin().is_terminal().then(RawTerminal::enter).transpose()?;
-    listen(sender);
     let mut inside = false;
     let mut escape = false;
     loop {
