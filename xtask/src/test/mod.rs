@@ -8,6 +8,7 @@ mod files;
 mod gate;
 mod hotplug;
 mod image;
+mod init;
 mod offer;
 mod rust;
 mod scripts;
@@ -62,6 +63,13 @@ const GATES: &[Gate] = &[
     Gate::new("node-red", "Node-RED with its nodes, and all flows", 10, scripts::node_red).with(setup::NODE),
     Gate::new("page", "the page of natsws in Chromium", 20, scripts::page).with(setup::BROWSER),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
+    Gate::new(
+        "init",
+        "natsinit on Debian's kernel: one kernel starts the next, shares of storage",
+        10,
+        init::check,
+    )
+    .with(setup::VM),
     Gate::new(
         "hotplug",
         "natsdev beside systemd-udevd, with all of Debian's modules and rules",
