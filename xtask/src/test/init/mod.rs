@@ -38,6 +38,9 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
 fn weight(run: &mut Run, machine: &mut Machine) -> Result<()> {
     let facts = machine.done("facts")?;
     facts.iter().for_each(|line| run.write(line));
+    for said in ["io.weight:default 500", "io.bfq.weight:default 136"] {
+        ensure!(facts.iter().any(|fact| fact == said), "not {said}: {facts:?}");
+    }
     Ok(())
 }
 
