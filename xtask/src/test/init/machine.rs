@@ -66,7 +66,7 @@ impl Machine {
         let machine = qemu::Machine {
             kernel: &kernel.image(),
             initramfs: &initramfs,
-            append: "quiet",
+            append: "loglevel=5",
             parts: &parts,
             memory: MEMORY,
         };
@@ -121,6 +121,11 @@ impl Machine {
         Ok(state & IN_USE != 0)
     }
 
+    /// How often something was said on the console so far.
+    pub(super) fn said(&self, what: &str) -> usize {
+        self.qemu.log.tail(usize::MAX).iter().filter(|line| line.contains(what)).count()
+    }
+
     /// The last of what the guest wrote, for showing after a failure.
     pub(super) fn console(&self) -> Vec<String> {
         self.qemu.log.tail(100)
@@ -144,9 +149,14 @@ fn write(to: &Path, kernel: &Kernel) -> Result<()> {
     archive.tree(&packages::program("kexec-tools", "sbin/kexec")?)?;
     let modules = kernel.closure(&MODULES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
     let folder = format!("lib/modules/{}", kernel.release);
-    for file in modules.iter().map(String::as_str).chain(["modules.dep"]) {
+    for file in &modules {
         archive.copy(&format!("{folder}/{file}"), 0o644, &kernel.modules_dir().join(file))?;
     }
+    // All of Debian's would be read for each of them.
+    let needs = fs::read_to_string(kernel.modules_dir().join("modules.dep"))?;
+    let ours = |line: &&str| modules.iter().any(|file| line.split(':').next() == Some(file));
+    let needs: String = needs.lines().filter(ours).map(|line| format!("{line}\n")).collect();
+    archive.file(&format!("{folder}/modules.dep"), 0o644, needs.as_bytes());
     let names: Vec<String> = modules.iter().map(|path| format!("{:?}", module_name(path))).collect();
     let settings = include_str!("init.toml").replace("@MODULES@", &names.join(", "));
     archive.file("etc/lunix/init.toml", 0o644, settings.as_bytes());
