@@ -13,7 +13,6 @@ use crate::nats::Client;
 use crate::paths::{Scratch, root};
 use crate::vm::initramfs::Archive;
 use crate::vm::kernel::{Kernel, module_name};
-use crate::vm::lunix::MEMORY;
 use crate::vm::qemu::{self, Qemu};
 use crate::vm::{guest, packages};
 use crate::{compile, shell};
@@ -35,8 +34,11 @@ const SERVICES: &[(&str, &str)] = &[
     ("user", include_str!("services/user.toml")),
 ];
 
+/// MiB. A kernel that is loaded is there three times for a moment.
+const MEMORY: u32 = 384;
+
 /// KiB.
-const DISK: u64 = 64 << 10;
+const DISK: u64 = 128 << 10;
 
 /// Where FAT16 has its state, and the bit that says that it is in use.
 const STATE: usize = 0x25;
@@ -59,7 +61,7 @@ impl Machine {
         let copy = |from: &Path, to: &str| {
             shell::quiet(Command::new("mcopy").arg("-i").arg(&disk).arg(from).arg(format!("::{to}")))
         };
-        copy(&kernel.packed(), "vmlinuz")?;
+        copy(&kernel.image(), "vmlinux")?;
         copy(&initramfs, "initramfs")?;
         let drive = format!("if=none,id=disk,format=raw,file={}", disk.display());
         let parts = ["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"].map(str::to_owned);
@@ -165,6 +167,10 @@ fn write(to: &Path, kernel: &Kernel) -> Result<()> {
         archive.copy(&format!("etc/lunix/{file}"), 0o644, &board)?;
     }
     for (name, text) in SERVICES {
+        // A bzImage says itself what it is.
+        let kind =
+            if kernel.image() == kernel.packed() { "" } else { r#""--type=elf-x86_64", "--args-linux","# };
+        let text = text.replace("\"@KIND@\",", kind);
         archive.file(&format!("etc/lunix/services/{name}.toml"), 0o644, text.as_bytes());
     }
     fs::write(to, archive.finish()).with_context(|| format!("write {}", to.display()))
