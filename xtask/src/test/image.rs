@@ -83,8 +83,8 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
 
 /// The boards whose kernel is there, and the first; says of the others how to have it.
 pub(super) fn ready_boards(run: &mut Run, gate: &str) -> Vec<&'static Board> {
-    let (ready, missing): (Vec<_>, Vec<_>) =
-        BOARDS.iter().partition(|board| *board == FIRST || kernel::is_built(board));
+    let (ready, missing): (Vec<&Board>, Vec<&Board>) =
+        BOARDS.iter().partition(|board| **board == *FIRST || kernel::is_built(board));
     for board in missing {
         let why = format!("its kernel takes minutes: `cargo xtask image {}` builds it once", board.name);
         run.skip(&format!("{gate} of {}", board.name), &why);
@@ -138,7 +138,7 @@ fn boot(image: &Image, memory: u32) -> Result<Machine> {
     let board = image.board;
     let scratch = Scratch::under(&target())?;
     let flash = Flash::new(board, &image.flash, &scratch)?;
-    let boot = Boot { board, memory, append: "", ports: &[] };
+    let boot = Boot { board, memory, append: "", page: None };
     let mut running = Running::start(&boot, &flash, &scratch, |_| {})?;
     running.login()?;
     Ok(Machine { board, budget: budget::read(board)?, flash, running, scratch })
@@ -363,7 +363,7 @@ fn back(machine: &Machine, name: &str, killed: u64) -> Result<u64> {
 /// What was written to /data and synced is there after the power was cut.
 fn data(_: &mut Run, machine: &mut Machine) -> Result<()> {
     machine.running.run("echo kept > /data/test && sync")?;
-    let boot = Boot { board: machine.board, memory: MEMORY, append: "", ports: &[] };
+    let boot = Boot { board: machine.board, memory: MEMORY, append: "", page: None };
     let Machine { running, flash, scratch, .. } = machine;
     running.cut(&boot, flash, scratch)?;
     machine.running.login()?;
