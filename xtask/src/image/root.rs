@@ -42,7 +42,9 @@ impl Programs {
             ("lunix", _) => Ok(&self.lunix),
             ("busybox", _) => Ok(&self.busybox),
             ("lunix-bridge", Some(bridge)) => Ok(bridge),
-            _ => bail!("targets: no program is called {name}; there are lunix, busybox and, with --web, lunix-bridge"),
+            _ => bail!(
+                "targets: no program is called {name}; there are lunix, busybox and, with --web, lunix-bridge"
+            ),
         }
     }
 }

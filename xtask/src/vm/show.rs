@@ -127,8 +127,14 @@ pub fn run(scene: Scene, web: bool) -> Result<()> {
     };
     guest::write(&initramfs, &kernel, Programs { lunix: program.as_deref(), bridge: None }, &role)?;
     let image = kernel.image();
-    let machine =
-        Machine { kernel: &image, initramfs: &initramfs, append: "quiet", parts: &[], memory: MEMORY, page: None };
+    let machine = Machine {
+        kernel: &image,
+        initramfs: &initramfs,
+        append: "quiet",
+        parts: &[],
+        memory: MEMORY,
+        page: None,
+    };
     let mut qemu = Qemu::start(&machine, print)?;
     let stick = Stick::make(&scratch, 1, Layout::Partition)?;
     qemu.log.wait(Duration::from_secs(60), |line| line.contains(READY))?;
