@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -34,8 +35,12 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
 /// What the browser gets is what is in the source, as a page and with natsws's policy.
 fn page(port: u16, machine: &Machine) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    while state(machine)? != "ready" {
-        ensure!(Instant::now() < deadline, "natsws is {}", state(machine)?);
+    loop {
+        match state(machine)?.as_str() {
+            "ready" => break,
+            other => ensure!(Instant::now() < deadline, "natsws is {other}"),
+        }
+        thread::sleep(Duration::from_millis(100));
     }
     let (head, mut stream) = ask(port, "/", "Connection: close\r\n")?;
     let mut body = Vec::new();
