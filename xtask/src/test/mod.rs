@@ -15,6 +15,7 @@ mod scripts;
 mod systemd;
 mod upgrade;
 mod vm;
+mod web;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
