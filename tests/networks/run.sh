@@ -1,16 +1,17 @@
 #!/bin/sh
-# A hub and two leaf nodes, each in a network of its own. Usage: run.sh; $NATSD and $NATS_SERVER are the programs.
+# Machines in networks of their own, of which some are cut off. Usage: run.sh leaves | half-open; $NATSD and, as far as they are
+# needed, $NATS_SERVER, $NATSMQTT and $NATSWS are the programs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-venv="${LUNIX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lunix}/interop-python"
+cache="${LUNIX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lunix}/networks"
 as_root=
 [ "$(id -u)" = 0 ] || as_root=--map-root-user
 # Namespaces that only these processes see: nothing is left behind, however they end.
 if ! why=$(unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && ip netns add probe' 2>&1); then
-    echo "SKIPPED leaves: no network namespaces here: $why"
+    echo "SKIPPED $1: no network namespaces here: $why"
     exit 0
 fi
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$here/../interop/python/requirements.txt"
-exec timeout 150 unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && exec "$@"' sh \
-    "$venv/bin/python" "$here/leaves.py"
+[ -x "$cache/bin/python" ] || python3 -m venv "$cache"
+"$cache/bin/pip" --quiet --disable-pip-version-check install --requirement "$here/requirements.txt"
+exec timeout 240 unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && exec "$@"' sh \
+    "$cache/bin/python" "$here/$1.py"
