@@ -281,7 +281,8 @@ def main():
         if failed:
             for path in pathlib.Path(folder).glob("*.log"):
                 print(f"{path.name}:\n{path.read_text()[-3000:]}")
-        house.natsd.kill()
+        house.house.do(house.nats.close())
+        house.natsd.stop()
     # Threads with loops that nobody ends.
     sys.stdout.flush()
     os._exit(failed)
