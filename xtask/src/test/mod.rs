@@ -56,6 +56,13 @@ const GATES: &[Gate] = &[
     ),
     Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 5, scripts::leaves)
         .with(setup::NETWORKS),
+    Gate::new(
+        "half-open",
+        "natsmqtt and natsws, whose peers' machines go without a word",
+        10,
+        scripts::half_open,
+    )
+    .with(setup::NETWORKS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples)
         .with(setup::PEERS)
         .wanting(setup::LANGUAGES),
