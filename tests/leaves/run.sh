@@ -10,7 +10,7 @@ if ! why=$(unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && ip
     echo "SKIPPED leaves: no network namespaces here: $why"
     exit 0
 fi
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+[ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
 "$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$here/../interop/python/requirements.txt"
-exec timeout 150 unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && exec "$@"' sh \
+exec timeout 400 unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && exec "$@"' sh \
     "$venv/bin/python" "$here/leaves.py"
