@@ -137,7 +137,7 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
             tally.passed = 1;
         }
         report(gate.name, tally, start.elapsed());
-        if tally.failed > 0 {
+        if tally.failed + tally.unsteady > 0 {
             if !verbose {
                 output.iter().for_each(|line| println!("  | {line}"));
             }
@@ -152,7 +152,8 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
     println!();
     notes.iter().for_each(|note| println!("{note}"));
     println!("{:.0} s", begin.elapsed().as_secs_f64());
-    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    let unsteady = if total.unsteady > 0 { format!("{} unsteady, ", total.unsteady) } else { String::new() };
+    println!("{} passed, {} failed, {unsteady}{} skipped", total.passed, total.failed, total.skipped);
     Ok(total.failed == 0)
 }
 
@@ -167,16 +168,18 @@ fn progress(name: &str) {
 fn report(name: &str, tally: Tally, time: Duration) {
     let word = match tally {
         Tally { failed: 1.., .. } => "FAILED",
+        Tally { unsteady: 1.., .. } => "unsteady",
         Tally { passed: 0, .. } => "skipped",
         _ => "ok",
     };
-    let mut counts = format!("{} passed", tally.passed);
-    if tally.failed > 0 {
-        counts += &format!(", {} failed", tally.failed);
-    }
-    if tally.skipped > 0 {
-        counts += &format!(", {} skipped", tally.skipped);
-    }
     let back = if io::stdout().is_terminal() { "\r\x1b[K" } else { "" };
-    println!("{back}{name:<12} {word:<8} {:>7.1} s   {counts}", time.as_secs_f64());
+    println!("{back}{name:<12} {word:<8} {:>7.1} s   {}", time.as_secs_f64(), counts(tally));
+}
+
+/// What passed, and whatever else there is.
+fn counts(tally: Tally) -> String {
+    let others = [(tally.failed, "failed"), (tally.unsteady, "unsteady"), (tally.skipped, "skipped")];
+    let others =
+        others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
+    format!("{} passed{}", tally.passed, others.collect::<String>())
 }
