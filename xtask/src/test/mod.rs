@@ -8,12 +8,14 @@ mod files;
 mod gate;
 mod hotplug;
 mod image;
+mod init;
 mod offer;
 mod rust;
 mod scripts;
 mod systemd;
 mod upgrade;
 mod vm;
+mod web;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -54,6 +56,13 @@ const GATES: &[Gate] = &[
     ),
     Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 8, scripts::leaves)
         .with(setup::NETWORKS),
+    Gate::new(
+        "half-open",
+        "natsmqtt and natsws, whose peers' machines go without a word",
+        10,
+        scripts::half_open,
+    )
+    .with(setup::NETWORKS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples)
         .with(setup::PEERS)
         .wanting(setup::LANGUAGES),
@@ -62,6 +71,13 @@ const GATES: &[Gate] = &[
     Gate::new("node-red", "Node-RED with its nodes, and all flows", 10, scripts::node_red).with(setup::NODE),
     Gate::new("page", "the page of natsws in Chromium", 20, scripts::page).with(setup::BROWSER),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
+    Gate::new(
+        "init",
+        "natsinit on Debian's kernel: one kernel starts the next, shares of storage",
+        10,
+        init::check,
+    )
+    .with(setup::VM),
     Gate::new(
         "hotplug",
         "natsdev beside systemd-udevd, with all of Debian's modules and rules",
