@@ -358,7 +358,7 @@ mod tests {
     fn what_is_no_header_of_ours_does_no_harm() {
         let mut message = Message::default();
         let header = b"NATS/1.0\r\nNmqtt-Pub: 9\r\nNmqtt-Property: a%z=b\r\nNmqtt-Expiry: soon\r\nNmqtt-Correlation: abc\r\n\
-            Nmqtt-From: other.1\r\nX: \xff\r\n\r\n";
+            Nmqtt-From: other.1\r\nX: \xff\r\nY: \xef\xbf\xbe\r\n\r\n";
         decode(&mut message, header, None, NOW, &gateway(), Qos::AtLeastOnce);
         assert_eq!(message, Message { qos: Qos::AtLeastOnce, ..Message::default() });
     }

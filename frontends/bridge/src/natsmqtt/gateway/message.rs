@@ -108,7 +108,9 @@ impl Kept {
 
 /// Whether MQTT's text can hold it [MQTT 5: 1.5.4].
 pub(super) fn is_text(text: &str) -> bool {
-    is_binary(text.as_bytes()) && !text.chars().any(char::is_control)
+    // The last two of each plane, and a block of others.
+    let is_none = |code: u32| code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code);
+    is_binary(text.as_bytes()) && !text.chars().any(|char| char.is_control() || is_none(char.into()))
 }
 
 /// Whether MQTT's binary data can hold it [MQTT 5: 1.5.6].
