@@ -8,6 +8,7 @@ mod files;
 mod gate;
 mod hotplug;
 mod image;
+mod init;
 mod offer;
 mod rust;
 mod scripts;
@@ -53,8 +54,15 @@ const GATES: &[Gate] = &[
         20,
         scripts::differential,
     ),
-    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 5, scripts::leaves)
+    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 8, scripts::leaves)
         .with(setup::NETWORKS),
+    Gate::new(
+        "half-open",
+        "natsmqtt and natsws, whose peers' machines go without a word",
+        10,
+        scripts::half_open,
+    )
+    .with(setup::NETWORKS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples)
         .with(setup::PEERS)
         .wanting(setup::LANGUAGES),
@@ -63,6 +71,13 @@ const GATES: &[Gate] = &[
     Gate::new("node-red", "Node-RED with its nodes, and all flows", 10, scripts::node_red).with(setup::NODE),
     Gate::new("page", "the page of natsws in Chromium", 20, scripts::page).with(setup::BROWSER),
     Gate::new("vm", "sticks in and out on a real kernel in QEMU", 15, vm::check).with(setup::VM),
+    Gate::new(
+        "init",
+        "natsinit on Debian's kernel: one kernel starts the next, shares of storage",
+        10,
+        init::check,
+    )
+    .with(setup::VM),
     Gate::new(
         "hotplug",
         "natsdev beside systemd-udevd, with all of Debian's modules and rules",
@@ -102,7 +117,12 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
         bail!("no gate {unknown}; `cargo xtask test --list` names them");
     }
     let gates = || GATES.iter().filter(|gate| names.is_empty() || names.contains(&gate.name));
-    let tools: Vec<Tool> = gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
+    let mut tools: Vec<Tool> =
+        gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
+    if names.is_empty() {
+        // Before it is built beside the gates: nothing is installed while tests run.
+        tools.extend(setup::KERNEL);
+    }
     for lack in [setup::need(&tools), toolchain::complete()].into_iter().filter_map(Result::err) {
         eprintln!("setup: {lack:#}");
     }
