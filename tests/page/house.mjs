@@ -35,7 +35,7 @@ export async function freePort() {
 
 // Waits until something holds, and answers what it was.
 export async function until(holds, what = "what is waited for") {
-  for (const deadline = Date.now() + 25_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
     const value = await holds();
     if (value) return value;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -84,6 +84,21 @@ export class House {
     throw new Error("natsws ends");
   }
 
+  // Starts natsmqtt, and answers where it listens: by TCP, and by WebSocket.
+  async startMqtt(...options) {
+    const listen = ["--listen", "127.0.0.1:0", "--listen", "ws://127.0.0.1:0"];
+    const natsmqtt = start("natsmqtt", [...listen, "--nats", this.url, ...options], ["ignore", "ignore", "pipe"]);
+    const at = {};
+    for await (const line of createInterface({ input: natsmqtt.stderr })) {
+      const [, scheme, address] = line.match(/devices connect to (?:(\w+):\/\/)?(\S+)$/) ?? [];
+      if (address) at[scheme ?? "mqtt"] = `${scheme ?? "mqtt"}://${address}`;
+      if (!line.endsWith(": connected")) continue;
+      natsmqtt.stderr.resume();
+      return at;
+    }
+    throw new Error("natsmqtt ends");
+  }
+
   async startServer() {
     const options = this.config ? ["-c", this.config] : [];
     this.natsd = start(process.env.NATSD ?? "natsd", ["-a", "127.0.0.1", "-p", String(this.port), "--socket", path.join(scratch, `${this.port}.sock`), ...options]);
@@ -101,12 +116,12 @@ export class House {
 
   // Until somebody answers.
   reach(subject) {
-    return until(() => this.nats.request(subject, "", { timeout: 500 }).catch(() => undefined), `whoever answers ${subject}`);
+    return until(() => this.nats.request(subject, "", { timeout: 1_000 }).catch(() => undefined), `whoever answers ${subject}`);
   }
 
   async ask(subject, payload = "") {
     const text = typeof payload === "string" ? payload : JSON.stringify(payload);
-    return (await this.nats.request(subject, text, { timeout: 10_000 })).json();
+    return (await this.nats.request(subject, text, { timeout: 30_000 })).json();
   }
 
   say(subject, payload) {

@@ -6,7 +6,6 @@ mod mqtt_rig;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Command;
 
 use lunix_proto::ws::{CloseCode, Decoder, Event, Kind, Mask, Side, encode};
 use mqtt_rig::{Gateway, Nats, natsd};
@@ -245,8 +244,7 @@ fn the_end_is_said_in_mqtt_and_in_a_frame() {
     // MQTT 5, in which there is a word for it.
     device.say(Kind::Binary, b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a");
     assert_eq!(device.hear(1), *b"\x20");
-    let pid = gateway.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    gateway.signal("-TERM");
     assert_eq!(device.closed().0, 1000);
     // DISCONNECT, server shutting down.
     assert!(device.heard.windows(3).any(|three| three[0] == 0xE0 && three[2] == 0x8B), "{:?}", device.heard);

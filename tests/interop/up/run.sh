@@ -18,7 +18,7 @@ unset DBUS_SESSION_BUS_ADDRESS
 if command -v dbus-daemon >/dev/null && command -v notify-send >/dev/null; then
   dbus-daemon --session --nofork --print-address=1 >"$folder/bus" 2>/dev/null &
   desktop=$!
-  until [ -s "$folder/bus" ]; do sleep 0.1; done
+  until [ -s "$folder/bus" ] || ! kill -0 "$desktop" 2>/dev/null; do sleep 0.1; done
   DBUS_SESSION_BUS_ADDRESS=$(cat "$folder/bus")
   export DBUS_SESSION_BUS_ADDRESS
 fi
@@ -31,7 +31,7 @@ url=nats://127.0.0.1:$port
 check() {
   name=$1
   shift
-  for _ in $(seq 200); do
+  for _ in $(seq 600); do
     if "$@" >"$folder/last" 2>&1; then
       echo "ok $name"
       return
@@ -52,6 +52,7 @@ retained() {
   "$folder/lunix" req --nats "$url" mqtt.retained.temperature0 '' | grep -q 17
 }
 check 'up: says where the page is' grep -q 'web page *http://127.0.0.1:8080/' "$folder/out"
+check 'up: says where devices connect' grep -q 'mqtt *mqtt://127.0.0.1:1883$' "$folder/out"
 check 'up: natsws is ready' ready natsws
 check 'up: natsmqtt is ready' ready natsmqtt
 check 'up: a browser gets the page' page

@@ -15,6 +15,7 @@ mod scripts;
 mod systemd;
 mod upgrade;
 mod vm;
+mod web;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -53,8 +54,15 @@ const GATES: &[Gate] = &[
         20,
         scripts::differential,
     ),
-    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 5, scripts::leaves)
+    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 8, scripts::leaves)
         .with(setup::NETWORKS),
+    Gate::new(
+        "half-open",
+        "natsmqtt and natsws, whose peers' machines go without a word",
+        10,
+        scripts::half_open,
+    )
+    .with(setup::NETWORKS),
     Gate::new("examples", "the examples of examples/, each run", 20, scripts::examples)
         .with(setup::PEERS)
         .wanting(setup::LANGUAGES),
@@ -109,7 +117,12 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
         bail!("no gate {unknown}; `cargo xtask test --list` names them");
     }
     let gates = || GATES.iter().filter(|gate| names.is_empty() || names.contains(&gate.name));
-    let tools: Vec<Tool> = gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
+    let mut tools: Vec<Tool> =
+        gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
+    if names.is_empty() {
+        // Before it is built beside the gates: nothing is installed while tests run.
+        tools.extend(setup::KERNEL);
+    }
     for lack in [setup::need(&tools), toolchain::complete()].into_iter().filter_map(Result::err) {
         eprintln!("setup: {lack:#}");
     }

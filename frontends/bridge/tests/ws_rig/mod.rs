@@ -10,7 +10,7 @@ use std::time::Duration;
 use lunix_proto::ws::{Decoder, Event, Kind, Mask, Side, encode};
 
 /// Far beyond what anything takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const KEY: [u8; 4] = [9, 8, 7, 6];
 const INFO: &str =
     r#"{"server_id":"MADE","version":"2.11.0","proto":1,"host":"10.9.8.7","port":4222,"max_payload":1048576"#;

@@ -18,7 +18,7 @@ use crate::vm::board::{Boot, Flash, Running};
 const MEMORY: u32 = 64;
 
 /// For what somebody is asked or waited for on an emulated processor of a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What must go on, whatever others do.
 const OTHERS: &[&str] = &["natsd", "natsdev", "natstoast", "natsmount", "getty", "good"];
@@ -71,7 +71,7 @@ impl Machine {
     pub(super) fn boot(image: &Image) -> Result<Self> {
         let scratch = Scratch::under(&target())?;
         let flash = Flash::new(image.board, &image.flash, &scratch)?;
-        let boot = Boot { board: image.board, memory: MEMORY, append: "", ports: &[] };
+        let boot = Boot { board: image.board, memory: MEMORY, append: "", page: None };
         let mut running = Running::start(&boot, &flash, &scratch, |_| {})?;
         running.login()?;
         let asks = running.client()?;

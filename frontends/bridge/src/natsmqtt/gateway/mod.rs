@@ -29,6 +29,7 @@ mod refusal;
 mod restore;
 mod retained;
 pub(super) mod session;
+pub(super) mod stored;
 mod streams;
 mod subscribe;
 #[cfg(test)]
@@ -246,6 +247,11 @@ impl<U: Upstream> Gateway<U> {
     /// Bytes to write on a connection, which it takes from here, and whether it ends after them.
     pub(super) fn output(&mut self, id: LinkId) -> Option<(&mut Vec<u8>, bool)> {
         self.links.get_mut(&id).map(|link| link.output())
+    }
+
+    /// Nothing more is said on a connection than what is on its way already.
+    pub(super) fn is_closing(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_none_or(|link| link.closing)
     }
 
     /// All bytes on their way to a connection are written: what waits for that goes on.
