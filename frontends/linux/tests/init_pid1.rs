@@ -11,8 +11,8 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pid1_rig::{Killed, Machine, inner, server, sleeper};
-use supervised::{kill, switches, until};
+use pid1_rig::{Killed, Machine, server, sleeper};
+use supervised::{inside, kill, switches, until};
 
 #[test]
 fn services_start_restart_and_stop_with_the_machine() {
@@ -84,7 +84,7 @@ fn a_fault_is_survived_and_every_service_keeps_its_process() {
     assert_eq!(before, after);
     let list = client.request("service.list");
     for pid in &before {
-        assert!(list.contains(&format!("\"pid\":{},", inner(*pid))), "{list}");
+        assert!(list.contains(&format!("\"pid\":{},", inside(*pid).unwrap())), "{list}");
     }
     // They are its own again: one that dies is back, and the bus hears of it.
     kill(before[1], libc::SIGKILL);

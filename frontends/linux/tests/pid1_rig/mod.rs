@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::supervised::{PATIENCE, kill, until};
+use crate::supervised::{PATIENCE, children, kill, until};
 
 const NAMESPACES: &[&str] = &["--user", "--map-root-user", "--pid", "--mount", "--fork", "--kill-child"];
 
@@ -157,11 +157,6 @@ fn remove_groups(group: &Path) {
     let _ = fs::remove_dir(group);
 }
 
-fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
 pub fn sleeper(number: u32) -> String {
     format!("command = [\"sleep\", \"{number}\"]\n")
 }
@@ -185,11 +180,4 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// As pid inside of the namespace, of the process that is `pid` outside.
-pub fn inner(pid: u32) -> u32 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
-    line.split_whitespace().last().unwrap().parse().unwrap()
 }
