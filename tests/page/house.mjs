@@ -84,6 +84,21 @@ export class House {
     throw new Error("natsws ends");
   }
 
+  // Starts natsmqtt, and answers where it listens: by TCP, and by WebSocket.
+  async startMqtt(...options) {
+    const listen = ["--listen", "127.0.0.1:0", "--listen", "ws://127.0.0.1:0"];
+    const natsmqtt = start("natsmqtt", [...listen, "--nats", this.url, ...options], ["ignore", "ignore", "pipe"]);
+    const at = {};
+    for await (const line of createInterface({ input: natsmqtt.stderr })) {
+      const [, scheme, address] = line.match(/devices connect to (?:(\w+):\/\/)?(\S+)$/) ?? [];
+      if (address) at[scheme ?? "mqtt"] = `${scheme ?? "mqtt"}://${address}`;
+      if (!line.endsWith(": connected")) continue;
+      natsmqtt.stderr.resume();
+      return at;
+    }
+    throw new Error("natsmqtt ends");
+  }
+
   async startServer() {
     const options = this.config ? ["-c", this.config] : [];
     this.natsd = start(process.env.NATSD ?? "natsd", ["-a", "127.0.0.1", "-p", String(this.port), "--socket", path.join(scratch, `${this.port}.sock`), ...options]);

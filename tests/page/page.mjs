@@ -1,11 +1,15 @@
 // What people rely on of the page, in Chromium: `ok page NAME` or `FAILED page NAME: why`.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import fs from "node:fs";
+import http from "node:http";
+import { createRequire } from "node:module";
 import path from "node:path";
 import zlib from "node:zlib";
+import mqtt from "mqtt";
 import { axe, faults, launch, visit } from "./browser.mjs";
-import { CLIENTS, DEVICES, LINKS, STICK } from "./hardware.mjs";
+import { DEVICES, LINKS, STICK } from "./hardware.mjs";
 import { House, script, until } from "./house.mjs";
 import { STRINGS } from "./strings.mjs";
 
@@ -78,7 +82,6 @@ tests["survives the server"] = async ({ house, page }) => {
   await page.locator("#connection", { hasText: /Connection lost.*Trying again/ }).waitFor();
   house.answer("hardware.list", () => house.devices);
   house.answer("network.list", () => LINKS);
-  house.answer("mqtt.clients", () => CLIENTS);
   await house.startServer();
   await page.locator("#connection", { hasText: /^Connected$/ }).waitFor();
   await house.reach("toast.list");
@@ -107,13 +110,56 @@ tests["devices come and go as a tree"] = async ({ house, page }) => {
   assert.ok(!(await panel(page, "devices").locator(".detail").isVisible()));
 };
 
-tests["network and MQTT clients"] = async ({ house, page }) => {
+tests["network"] = async ({ page }) => {
   await panel(page, "network").getByText("192.168.1.20/24").waitFor();
-  await panel(page, "mqtt").getByText("kitchen-sensor").waitFor();
-  house.say("mqtt.client.disconnected", { ...CLIENTS[0], reason: "gone" });
-  await panel(page, "mqtt").locator("li", { hasText: "kitchen-sensor" }).getByText("away").waitFor();
-  house.say("mqtt.client.connected", { client: "fresh", user: "", address: "127.0.0.1:1", protocol: "5" });
-  await panel(page, "mqtt").getByText("fresh").waitFor();
+};
+
+// Where natsmqtt listens, which lets pages of `site` connect.
+const devicesAt = async (house, site) => (house.mqtt ??= await house.startMqtt("--origin", site));
+
+tests["MQTT clients come and go"] = async ({ house, page, other, site }) => {
+  const at = await devicesAt(house, site);
+  const row = (page, name) => panel(page, "mqtt").locator("li", { has: page.getByText(name, { exact: true }) });
+  const state = (page, name, text) => row(page, name).locator(".state", { hasText: text }).waitFor();
+  const connect = (clientId, options) => mqtt.connectAsync(at.mqtt, { clientId, reconnectPeriod: 0, ...options });
+  const lamp = await connect("lamp", { protocolVersion: 4 });
+  const kept = { protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 600 } };
+  const valve = await connect("valve", kept);
+  await Promise.all([state(page, "lamp", "connected"), state(page, "valve", "connected")]);
+  assert.match(await row(page, "lamp").locator(".about").textContent(), /^127\.0\.0\.1:\d+ · MQTT 3\.1\.1$/);
+  await valve.endAsync(true);
+  await Promise.all([page, other].map((at) => state(at, "valve", "away")));
+  // Who comes later asks.
+  await other.reload();
+  await Promise.all([state(other, "lamp", "connected"), state(other, "valve", "away")]);
+  await lamp.endAsync();
+  await Promise.all([page, other].map((at) => row(at, "lamp").waitFor({ state: "detached" })));
+  const again = await connect("valve", kept);
+  await Promise.all([page, other].map((at) => state(at, "valve", "connected")));
+  await again.endAsync();
+};
+
+tests["MQTT.js in a page, through natsmqtt"] = async ({ house, browser, site }) => {
+  const { ws } = await devicesAt(house, site);
+  const says = new Promise((resolve) => house.nats.subscribe("page.says", { max: 1, callback: (_, message) => resolve(message.string()) }));
+  await house.nats.flush();
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const connect = () => page.evaluate(async (url) => {
+    window.client = await window.mqtt.connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0 }, false);
+    window.hears = new Promise((resolve) => window.client.once("message", (topic, payload) => resolve(`${topic} ${payload}`)));
+    await window.client.subscribeAsync("page/hears", { qos: 1 });
+    await window.client.publishAsync("page/says", "words of a page", { qos: 1 });
+  }, `${ws}/mqtt`);
+  await page.goto(site);
+  await connect();
+  assert.equal(await says, "words of a page");
+  house.say("page.hears", "words of NATS");
+  assert.equal(await page.evaluate(() => window.hears), "page/hears words of NATS");
+  // The same page of another origin.
+  await page.goto(site.replace("127.0.0.1", "localhost"));
+  await assert.rejects(connect(), /Couldn.t connect to server/);
+  await context.close();
 };
 
 tests["services: states, usage, stop and start"] = async ({ house, page }) => {
@@ -384,6 +430,14 @@ const house = await House.open({
   services: ["sleeper=sleep 1000", "loser=false", `talker=${script("talker.sh", "echo a line of its own\nexec sleep 1000\n")}`],
 });
 house.devices = DEVICES;
+// A page with the bundle that MQTT.js has for browsers.
+const bundle = fs.readFileSync(createRequire(import.meta.url).resolve("mqtt/dist/mqtt.min"));
+const server = http.createServer(({ url }, response) => {
+  const [type, body] = url === "/mqtt.js" ? ["text/javascript", bundle] : ["text/html", '<!doctype html><script src="mqtt.js"></script>'];
+  response.setHeader("content-type", type).end(body);
+});
+await once(server.listen(0, "127.0.0.1"), "listening");
+const site = `http://127.0.0.1:${server.address().port}`;
 const browser = await launch();
 const page = await visit(browser, house.page);
 const other = await visit(browser, house.page);
@@ -396,7 +450,7 @@ for (const [name, test] of Object.entries(tests)) {
   if (only && !name.includes(only)) continue;
   const start = performance.now();
   try {
-    await test({ house, browser, page, other });
+    await test({ house, browser, page, other, site });
     console.log(`ok page ${name}`);
   } catch (error) {
     failed++;

@@ -19,6 +19,9 @@ const ALL: &str = "natsd,jwt,leaf,monitoring,natsdev,udevadm,natsinit,natsmount,
 /// Of [`Programs::Bridge`]. With TLS: what faces other machines is not without.
 const BRIDGE: &str = "natsmqtt,natsws,credentials,tls";
 
+/// Of [`Programs::Web`]. Without TLS, as [`ALL`] is.
+const WEB: &str = "natsws";
+
 /// Nothing unwinds, and a panic is an illegal instruction: its messages and what prints them would be a fifth
 /// of the program, the tables an eighth, relocations at its start a twelfth. The kernel logs where it was
 /// ("invalid opcode ip:"), and at that address it is in the same program with `--config profile.size.strip=false`.
@@ -87,12 +90,26 @@ pub enum Programs {
     NatsdBare,
     /// The bridges: natsmqtt and natsws.
     Bridge,
+    /// natsws alone, without TLS: what a board has that is to show the page.
+    Web,
 }
 
 impl Programs {
     /// The package, which its program is called after.
     fn package(self) -> &'static str {
-        if self == Self::Bridge { "lunix-bridge" } else { "lunix" }
+        if matches!(self, Self::Bridge | Self::Web) { "lunix-bridge" } else { "lunix" }
+    }
+
+    fn features(self) -> &'static str {
+        match self {
+            Self::All => ALL,
+            Self::Daemons => "natsd,jwt,leaf,monitoring,natsdev,natstoast",
+            Self::DaemonsBare => "natsd,natsdev,natstoast",
+            Self::Natsd => "natsd,jwt,leaf,monitoring",
+            Self::NatsdBare => "natsd",
+            Self::Bridge => BRIDGE,
+            Self::Web => WEB,
+        }
     }
 }
 
@@ -106,15 +123,7 @@ pub fn size_command(programs: Programs) -> Result<(Command, PathBuf, Std)> {
     let std = if toolchain::has_source()? { Std::Own } else { Std::Prebuilt };
     let mut command = shell::cargo();
     command.args(["build", "--package", programs.package(), "--profile", "size", "--target", STATIC_TARGET]);
-    let features = match programs {
-        Programs::All => ALL,
-        Programs::Daemons => "natsd,jwt,leaf,monitoring,natsdev,natstoast",
-        Programs::DaemonsBare => "natsd,natsdev,natstoast",
-        Programs::Natsd => "natsd,jwt,leaf,monitoring",
-        Programs::NatsdBare => "natsd",
-        Programs::Bridge => BRIDGE,
-    };
-    command.args(["--no-default-features", "--features", features]);
+    command.args(["--no-default-features", "--features", programs.features()]);
     if std == Std::Own {
         command.env("RUSTC_BOOTSTRAP", "1");
         command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
@@ -144,9 +153,9 @@ pub fn size_of(programs: Programs) -> Result<PathBuf> {
 }
 
 /// The same for a board; for the processor of this machine it is the very same program.
-pub fn size_for(board: &Board) -> Result<PathBuf> {
+pub fn size_for(board: &Board, programs: Programs) -> Result<PathBuf> {
     if board.target == STATIC_TARGET {
-        return size();
+        return size_of(programs);
     }
     toolchain::complete()?;
     ensure!(
@@ -157,8 +166,8 @@ pub fn size_for(board: &Board) -> Result<PathBuf> {
     let musl = musl(board)?;
     let mut command = shell::cargo();
     command.env("RUSTC_BOOTSTRAP", "1");
-    command.args(["build", "--package", "lunix", "--profile", "size", "--target", board.target]);
-    command.args(["--no-default-features", "--features", ALL]);
+    command.args(["build", "--package", programs.package(), "--profile", "size", "--target", board.target]);
+    command.args(["--no-default-features", "--features", programs.features()]);
     command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
     let start =
         ["crt1.o", "crti.o", "crtn.o"].map(|file| format!("-Clink-arg={}", musl.join(file).display()));
@@ -180,7 +189,7 @@ pub fn size_for(board: &Board) -> Result<PathBuf> {
     // It calls a feature unstable in every crate.
     command.env("CARGO_TERM_QUIET", "true").arg("--quiet");
     shell::quiet(&mut command).with_context(|| format!("build the static program for {}", board.name))?;
-    Ok(paths::target().join(board.target).join("size/lunix"))
+    Ok(paths::target().join(board.target).join("size").join(programs.package()))
 }
 
 /// musl's library and start files. Nothing unwinds, so of libunwind there need be no more than the name.
@@ -203,6 +212,9 @@ pub fn loader(board: &Board) -> Result<Option<Vec<u8>>> {
     let out = paths::target().join("boot-loader");
     let mut command = shell::cargo();
     command.args(["build", "--quiet", "--release", "--target-dir"]).arg(&out).current_dir(folder);
+    if board.web {
+        command.args(["--features", "flash-16m"]);
+    }
     shell::quiet(&mut command).context("build the boot loader")?;
     let file = out.join("armv7a-none-eabi/release/boot-loader");
     std::fs::read(&file).map(Some).with_context(|| format!("read {}", file.display()))

@@ -32,13 +32,14 @@ pub struct Image {
     pub flash: PathBuf,
 }
 
-/// Builds everything, into `target/image/<board>/`.
+/// Builds everything, into `target/image/<board>/`; with the page, `<board>-web`.
 pub fn build(board: &'static Board) -> Result<Image> {
     setup::need(setup::IMAGE)?;
     let kernel = kernel::build(board)?;
     let programs = Programs::of(board)?;
     let loader = compile::loader(board)?;
-    let folder = paths::target().join("image").join(board.name);
+    let folder = if board.web { format!("{}-web", board.name) } else { board.name.to_owned() };
+    let folder = paths::target().join("image").join(folder);
     fs::create_dir_all(&folder)?;
     assemble(board, Made { loader, kernel, programs }, &folder)
 }
@@ -90,7 +91,7 @@ impl Image {
 
 /// Builds the image of a board, and prints what it weighs beside what it may.
 pub fn run(name: &str) -> Result<()> {
-    let image = build(Board::of(name)?)?;
+    let image = build(Board::of(name, false)?)?;
     let budget = budget::read(image.board)?;
     let sizes = image.sizes()?;
     print!("{}", budget::chart(&sizes, &budget));

@@ -53,7 +53,7 @@ fn cli() -> Command {
             .default_value("x86_64")
             .help("a board with its own flash, or Debian's kernel with every module"),
         switch("shell", "come in as root"),
-        switch("web", "the guest's port 8080 is that of this machine").conflicts_with("uevents"),
+        switch("web", "natsws runs in the guest, and its page is on this machine").conflicts_with("uevents"),
         switch("uevents", "debian: nothing of ours, only what the kernel says").conflicts_with("shell"),
         Arg::new("memory")
             .long("memory")
@@ -199,23 +199,25 @@ fn dispatch(matches: &ArgMatches) -> anyhow::Result<bool> {
             board => {
                 let board = board.unwrap_or("x86_64");
                 match matches.get_flag("kernel") {
-                    true => drop(image::kernel::build(Board::of(board)?)?),
+                    true => drop(image::kernel::build(Board::of(board, false)?)?),
                     false => image::run(board)?,
                 }
             }
         },
         Some(("vm", matches)) => {
-            let shell = matches.get_flag("shell");
+            let (shell, web) = (matches.get_flag("shell"), matches.get_flag("web"));
             match matches.get_one::<String>("what").map(String::as_str) {
-                Some("debian") => vm::show::run(match (shell, matches.get_flag("uevents")) {
-                    (true, _) => Scene::Shell,
-                    (_, true) => Scene::Uevents,
-                    _ => Scene::Events,
-                })?,
+                Some("debian") => {
+                    let scene = match (shell, matches.get_flag("uevents")) {
+                        (true, _) => Scene::Shell,
+                        (_, true) => Scene::Uevents,
+                        _ => Scene::Events,
+                    };
+                    vm::show::run(scene, web)?;
+                }
                 board => vm::show::board(&Visit {
-                    board: Board::of(board.unwrap_or("x86_64"))?,
+                    board: Board::of(board.unwrap_or("x86_64"), web)?,
                     memory: *matches.get_one("memory").expect("it has a default"),
-                    web: matches.get_flag("web"),
                     login: shell,
                 })?,
             }

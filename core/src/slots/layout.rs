@@ -112,6 +112,18 @@ impl Layout {
         }
     }
 
+    /// The same for a flash twice as large: what it has more is the slots'.
+    ///
+    /// ```
+    /// use lunix_core::slots::Layout;
+    /// let layout = Layout::BLOCKS_64K.doubled();
+    /// assert_eq!((layout.len(), layout.slot), (16 << 20, (3776 + 4096) * 1024));
+    /// ```
+    #[must_use]
+    pub const fn doubled(self) -> Self {
+        Self { slot: self.slot.saturating_add(self.len() / 2), ..self }
+    }
+
     /// Where a part is.
     pub const fn area(&self, part: Part) -> Area {
         let environment = self.loader;
@@ -191,6 +203,8 @@ mod tests {
         for layout in [Layout::BLOCKS_64K, Layout::BLOCKS_256K] {
             assert_eq!(layout.check(), Ok(()));
             assert_eq!(layout.len(), 8 << 20);
+            assert_eq!(layout.doubled().check(), Ok(()));
+            assert_eq!(layout.doubled().len(), 16 << 20);
             assert!(layout.data / layout.block >= 5);
             assert!(layout.slot <= 4_000_000);
         }

@@ -16,8 +16,9 @@ use lunix_core::slots::image::Header;
 use lunix_core::slots::{Area, Layout, Part, Slot, command_line, fdt};
 use machine::Machine;
 
-/// Of the 8 MiB at the beginning of the flash.
-const LAYOUT: Layout = Layout::BLOCKS_256K;
+/// Of the 8 MiB at the beginning of the flash, or the 16.
+const LAYOUT: Layout =
+    if cfg!(feature = "flash-16m") { Layout::BLOCKS_256K.doubled() } else { Layout::BLOCKS_256K };
 
 /// As the kernel calls the flash of the device tree.
 const DEVICE: &str = "0.flash";

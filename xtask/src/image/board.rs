@@ -6,7 +6,7 @@ use lunix_core::slots::Layout;
 use crate::paths;
 
 /// What is to be known of a board to build for it and to boot it in QEMU.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
     /// What people call it; what is special about it is in `targets/<name>/`.
     pub name: &'static str,
@@ -33,6 +33,8 @@ pub struct Board {
     pub options: &'static str,
     /// The terminal of the console.
     pub console: &'static str,
+    /// natsws is in it, for which the usual flash has no room: it has one twice as large.
+    pub web: bool,
 }
 
 /// In the order in which they are built.
@@ -50,6 +52,7 @@ pub const BOARDS: &[Board] = &[
         flash: "flash",
         options: "console=ttyS0 quiet panic=5 block2mtd.block2mtd=/dev/vda,65536,flash",
         console: "ttyS0",
+        web: false,
     },
     Board {
         name: "arm-virt",
@@ -64,13 +67,22 @@ pub const BOARDS: &[Board] = &[
         flash: "0.flash",
         options: "console=ttyAMA0 quiet panic=5",
         console: "ttyAMA0",
+        web: false,
     },
 ];
 
+/// The same, with the page of natsws.
+const WITH_WEB: &[Board] = &[BOARDS[0].with_web(), BOARDS[1].with_web()];
+
 impl Board {
-    /// The board of this name.
-    pub fn of(name: &str) -> Result<&'static Self> {
-        BOARDS.iter().find(|board| board.name == name).with_context(|| format!("no board is called {name}"))
+    const fn with_web(self) -> Self {
+        Self { web: true, ..self }
+    }
+
+    /// The board of this name; with the page of natsws, if `web`.
+    pub fn of(name: &str, web: bool) -> Result<&'static Self> {
+        let boards = if web { WITH_WEB } else { BOARDS };
+        boards.iter().find(|board| board.name == name).with_context(|| format!("no board is called {name}"))
     }
 
     /// What is special about it.
@@ -80,7 +92,9 @@ impl Board {
 
     /// Where the parts of its flash are.
     pub fn layout(&self) -> Result<Layout> {
-        Layout::of_board(self.name).with_context(|| format!("{} has no layout in core::slots", self.name))
+        let usual = Layout::of_board(self.name);
+        let usual = usual.with_context(|| format!("{} has no layout in core::slots", self.name))?;
+        Ok(if self.web { usual.doubled() } else { usual })
     }
 }
 
@@ -90,10 +104,11 @@ mod tests {
 
     #[test]
     fn every_board_has_what_an_image_needs() {
-        for board in BOARDS {
+        for board in BOARDS.iter().chain(WITH_WEB) {
             let layout = board.layout().unwrap();
             layout.check().unwrap();
-            assert_eq!(layout.len(), 8 << 20, "{}", board.name);
+            assert_eq!(layout.len(), if board.web { 16 << 20 } else { 8 << 20 }, "{}", board.name);
+            assert_eq!(Board::of(board.name, board.web).unwrap(), board);
             for file in ["kernel.fragment", "manifest", "budget.toml"] {
                 assert!(board.folder().join(file).exists(), "targets/{}/{file}", board.name);
             }

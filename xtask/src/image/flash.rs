@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_slot_on_trial_has_one_try() {
-        let board = Board::of("x86_64").unwrap();
+        let board = Board::of("x86_64", false).unwrap();
         let layout = board.layout().unwrap();
         let (old, new) = (image(board, b"old"), image(board, b"new"));
         let mut flash = assemble(&layout, b"", &old).unwrap();
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_said() {
-        let layout = Board::of("arm-virt").unwrap().layout().unwrap();
+        let layout = Board::of("arm-virt", false).unwrap().layout().unwrap();
         let error = assemble(&layout, b"", &vec![0; 4 << 20]).unwrap_err().to_string();
         assert_eq!(error, "the image has 4194304 bytes, and slot-a has room for 3145728");
     }

@@ -41,6 +41,9 @@ pub fn read(board: &Board) -> Result<Vec<Entry>> {
     let mut mistakes = Vec::new();
     let mut entries: Vec<Entry> = Vec::new();
     file(&board.folder().join("manifest"), &mut entries, &mut mistakes);
+    if board.web {
+        file(&paths::root().join("targets/rootfs/manifest.web"), &mut entries, &mut mistakes);
+    }
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     Ok(entries)
 }
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_manifests_are_sound() {
-        for board in BOARDS {
+        for board in BOARDS.iter().flat_map(|board| [board, Board::of(board.name, true).unwrap()]) {
             for entry in read(board).unwrap() {
                 if let Entry::File(path, _) = &entry {
                     source(board, path).unwrap();

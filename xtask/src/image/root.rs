@@ -22,6 +22,8 @@ pub struct Programs {
     pub lunix: PathBuf,
     /// Of Debian.
     pub busybox: PathBuf,
+    /// natsws, for a board that has it.
+    pub bridge: Option<PathBuf>,
 }
 
 impl Programs {
@@ -31,14 +33,18 @@ impl Programs {
             "amd64" => guest::busybox()?,
             other => foreign::fetch(other, &["busybox-static"])?.join("bin/busybox"),
         };
-        Ok(Self { lunix: compile::size_for(board)?, busybox })
+        let bridge = board.web.then(|| compile::size_for(board, compile::Programs::Web)).transpose()?;
+        Ok(Self { lunix: compile::size_for(board, compile::Programs::All)?, busybox, bridge })
     }
 
     fn file(&self, name: &str) -> Result<&Path> {
-        match name {
-            "lunix" => Ok(&self.lunix),
-            "busybox" => Ok(&self.busybox),
-            _ => bail!("targets: no program is called {name}; there are lunix and busybox"),
+        match (name, &self.bridge) {
+            ("lunix", _) => Ok(&self.lunix),
+            ("busybox", _) => Ok(&self.busybox),
+            ("lunix-bridge", Some(bridge)) => Ok(bridge),
+            _ => bail!(
+                "targets: no program is called {name}; there are lunix, busybox and, with --web, lunix-bridge"
+            ),
         }
     }
 }

@@ -54,6 +54,8 @@ impl Gate {
 pub(super) struct Tally {
     pub(super) passed: u64,
     pub(super) failed: u64,
+    /// Failed among all the others, and passed each time by themselves.
+    pub(super) unsteady: u64,
     pub(super) skipped: u64,
 }
 
@@ -61,6 +63,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.unsteady += other.unsteady;
         self.skipped += other.skipped;
     }
 }
@@ -89,6 +92,9 @@ pub(super) struct Run {
     /// What Rust's test harness says of the tests that failed.
     failures: VecDeque<String>,
     in_failures: bool,
+    /// The names below the last `failures:`, and those of all results before.
+    named: Vec<String>,
+    failed: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -102,6 +108,8 @@ impl Run {
             tail: VecDeque::new(),
             failures: VecDeque::new(),
             in_failures: false,
+            named: Vec::new(),
+            failed: Vec::new(),
             notes: Vec::new(),
         })
     }
@@ -146,6 +154,19 @@ impl Run {
     /// How many checks have failed so far.
     pub(super) fn failed(&self) -> u64 {
         self.tally.failed
+    }
+
+    /// The tests that failed so far, if Rust's test harness names each of them.
+    pub(super) fn failed_tests(&self) -> Option<Vec<String>> {
+        (self.tally.failed == self.failed.len() as u64).then(|| self.failed.clone())
+    }
+
+    /// What [`Self::failed_tests`] names, was a matter of chance: it counts as that, and is named at the end of everything.
+    pub(super) fn unsteady(&mut self, how: &str) {
+        self.tally.unsteady += std::mem::take(&mut self.tally.failed);
+        for name in std::mem::take(&mut self.failed) {
+            self.note(&format!("UNSTEADY {name}: {how}"));
+        }
     }
 
     /// A line of output, kept for the case of a failure.
@@ -229,9 +250,16 @@ impl Run {
                 if self.in_failures {
                     keep(&mut self.failures, line);
                 }
+                match line.strip_prefix("    ") {
+                    // The list of names comes last.
+                    _ if line == "failures:" => self.named.clear(),
+                    Some(name) if self.in_failures => self.named.push(name.to_owned()),
+                    _ => {}
+                }
                 if let Some((passed, failed)) = libtest_result(line) {
                     self.tally.passed += passed;
                     self.tally.failed += failed;
+                    self.failed.append(&mut self.named);
                 }
             }
             Form::Lines if line.starts_with("ok ") => self.tally.passed += 1,
@@ -251,7 +279,7 @@ fn keep(lines: &mut VecDeque<String>, line: &str) {
 }
 
 /// `test result: ok. 7 passed; 0 failed; …`
-fn libtest_result(line: &str) -> Option<(u64, u64)> {
+pub(super) fn libtest_result(line: &str) -> Option<(u64, u64)> {
     let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
     let number =
         |word: &str| counts.split("; ").find_map(|part| part.strip_suffix(word)?.trim().parse::<u64>().ok());
@@ -303,7 +331,7 @@ mod tests {
             "echo 'test result: ok. 7 passed; 0 failed; 2 ignored; 0 measured'; echo 'SKIPPED x: no y'";
         run.command(Form::Libtest, &mut sh(script)).unwrap();
         let (tally, _, notes) = run.finish();
-        assert_eq!(tally, Tally { passed: 6, failed: 0, skipped: 1 });
+        assert_eq!(tally, Tally { passed: 6, skipped: 1, ..Tally::default() });
         assert_eq!(notes, ["SKIPPED x: no y"]);
     }
 
@@ -313,8 +341,29 @@ mod tests {
         let script = "echo noise; echo failures:; echo 'x panicked'; echo 'test result: FAILED. 1 passed; 1 failed; 0 ignored'; echo noise";
         run.command(Form::Libtest, &mut sh(script)).unwrap();
         let (tally, output, _) = run.finish();
-        assert_eq!(tally, Tally { passed: 1, failed: 1, skipped: 0 });
+        assert_eq!(tally, Tally { passed: 1, failed: 1, ..Tally::default() });
         assert_eq!(output, ["failures:", "x panicked"]);
+    }
+
+    #[test]
+    fn failed_tests_are_named_and_may_turn_out_to_be_unsteady() {
+        let (_scratch, mut run) = run(Duration::from_secs(20));
+        let script = "printf 'failures:\\n\\n---- a::b stdout ----\\n    noise\\n\\nfailures:\\n    a::b\\n    c\\n\\n'
+            echo 'test result: FAILED. 3 passed; 2 failed; 0 ignored'";
+        run.command(Form::Libtest, &mut sh(script)).unwrap();
+        assert_eq!(run.failed_tests().unwrap(), ["a::b", "c"]);
+        run.unsteady("why");
+        let (tally, _, notes) = run.finish();
+        assert_eq!(tally, Tally { passed: 3, unsteady: 2, ..Tally::default() });
+        assert_eq!(notes, ["UNSTEADY a::b: why", "UNSTEADY c: why"]);
+    }
+
+    #[test]
+    fn a_failure_without_a_name_is_not_taken_for_unsteady() {
+        let (_scratch, mut run) = run(Duration::from_secs(20));
+        let _ =
+            run.command(Form::Libtest, &mut sh("echo 'test result: FAILED. 0 passed; 1 failed; 0 ignored'"));
+        assert_eq!(run.failed_tests(), None);
     }
 
     #[test]
@@ -322,7 +371,7 @@ mod tests {
         let (_scratch, mut run) = run(Duration::from_secs(20));
         let error = run.command(Form::Lines, &mut sh("echo ok a; echo FAILED b: c >&2; exit 3")).unwrap_err();
         assert!(error.to_string().ends_with("exit status: 3"), "{error}");
-        assert_eq!(run.finish().0, Tally { passed: 1, failed: 1, skipped: 0 });
+        assert_eq!(run.finish().0, Tally { passed: 1, failed: 1, ..Tally::default() });
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::example::Example;
 use super::gate::Run;
+use super::web;
 use crate::image::board::{BOARDS, Board};
 use crate::image::budget::{self, Tables};
 use crate::image::{self, Image, kernel};
@@ -18,14 +19,14 @@ use crate::vm::board::{Boot, Flash, Running};
 use crate::vm::stick::{Layout, Stick};
 
 /// MiB that a board has, and the fewest with which it starts.
-const MEMORY: u32 = 64;
+pub(super) const MEMORY: u32 = 64;
 const LEAST: u32 = 32;
 
 /// What runs when nobody is there.
 const DAEMONS: &[&str] = &["natsd", "natsdev", "natstoast", "natsmount"];
 
 /// For what somebody is asked or waited for on an emulated processor.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whose kernel is built if it is not there: that of another board takes minutes more, which a whole run does not have.
 pub(super) const FIRST: &Board = &BOARDS[0];
@@ -43,11 +44,11 @@ const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// A board that has booted, with root logged in.
-struct Machine {
-    board: &'static Board,
+pub(super) struct Machine {
+    pub(super) board: &'static Board,
     budget: Tables,
     flash: Flash,
-    running: Running,
+    pub(super) running: Running,
     scratch: Scratch,
 }
 
@@ -56,7 +57,7 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
         let image = image::build(board)?;
         sizes(run, &image)?;
         reproducible(run, &image)?;
-        match boot(&image, MEMORY) {
+        match boot(&image, MEMORY, None) {
             Ok(mut machine) => {
                 run.pass(&format!("{}: login with {MEMORY} MB", board.name));
                 for (name, check) in CHECKS {
@@ -73,18 +74,18 @@ pub(super) fn check(run: &mut Run) -> Result<()> {
             Err(e) => run.fail(&format!("{}: login with {MEMORY} MB", board.name), &format!("{e:#}")),
         }
         let name = format!("{}: login with {LEAST} MB", board.name);
-        match boot(&image, LEAST) {
+        match boot(&image, LEAST, None) {
             Ok(_) => run.pass(&name),
             Err(e) => run.fail(&name, &format!("{e:#}")),
         }
     }
-    Ok(())
+    web::check(run)
 }
 
 /// The boards whose kernel is there, and the first; says of the others how to have it.
 pub(super) fn ready_boards(run: &mut Run, gate: &str) -> Vec<&'static Board> {
-    let (ready, missing): (Vec<_>, Vec<_>) =
-        BOARDS.iter().partition(|board| *board == FIRST || kernel::is_built(board));
+    let (ready, missing): (Vec<&Board>, Vec<&Board>) =
+        BOARDS.iter().partition(|board| **board == *FIRST || kernel::is_built(board));
     for board in missing {
         let why = format!("its kernel takes minutes: `cargo xtask image {}` builds it once", board.name);
         run.skip(&format!("{gate} of {}", board.name), &why);
@@ -134,24 +135,25 @@ fn reproducible(run: &mut Run, image: &Image) -> Result<()> {
     Ok(())
 }
 
-fn boot(image: &Image, memory: u32) -> Result<Machine> {
+/// Boots it; with a port for it, its page is there.
+pub(super) fn boot(image: &Image, memory: u32, page: Option<u16>) -> Result<Machine> {
     let board = image.board;
     let scratch = Scratch::under(&target())?;
     let flash = Flash::new(board, &image.flash, &scratch)?;
-    let boot = Boot { board, memory, append: "", ports: &[] };
+    let boot = Boot { board, memory, append: "", page };
     let mut running = Running::start(&boot, &flash, &scratch, |_| {})?;
     running.login()?;
     Ok(Machine { board, budget: budget::read(board)?, flash, running, scratch })
 }
 
 impl Machine {
-    fn limit(&self, table: &str, name: &str) -> Result<u64> {
+    pub(super) fn limit(&self, table: &str, name: &str) -> Result<u64> {
         budget::of(&self.budget, table, name)
             .with_context(|| format!("targets/{}/budget.toml has no {name} in [{table}]", self.board.name))
     }
 
     /// Asks until somebody answers.
-    fn ask(&self, subject: &str) -> Result<Value> {
+    pub(super) fn ask(&self, subject: &str) -> Result<Value> {
         let mut client = self.running.client()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -163,8 +165,18 @@ impl Machine {
         }
     }
 
+    /// KiB of memory that a program has.
+    pub(super) fn resident(&mut self, name: &str) -> Result<u64> {
+        self.number(&format!("sed -n 's/VmRSS: *//p' /proc/$(pidof {name} | cut -d' ' -f1)/status"))
+    }
+
+    /// KiB of memory that are left.
+    pub(super) fn available(&mut self) -> Result<u64> {
+        self.number("sed -n 's/MemAvailable: *//p' /proc/meminfo")
+    }
+
     /// The number in the first word of what a line prints.
-    fn number(&mut self, line: &str) -> Result<u64> {
+    pub(super) fn number(&mut self, line: &str) -> Result<u64> {
         let said = self.running.run(line)?;
         let word = said.first().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
         word.parse().with_context(|| format!("`{line}` says {said:?}"))
@@ -236,13 +248,12 @@ fn running(run: &mut Run, machine: &mut Machine) -> Result<()> {
 
 fn memory(run: &mut Run, machine: &mut Machine) -> Result<()> {
     let least = machine.limit("memory", "available")?;
-    let available = machine.number("sed -n 's/MemAvailable: *//p' /proc/meminfo")?;
+    let available = machine.available()?;
     run.note(&format!("{}: {available} KiB available of {MEMORY} MB, at least {least}", machine.board.name));
     ensure!(available >= least, "{available} KiB available, at least {least}");
     for name in DAEMONS {
         let limit = machine.limit("memory", name)?;
-        let line = format!("sed -n 's/VmRSS: *//p' /proc/$(pidof {name} | cut -d' ' -f1)/status");
-        let resident = machine.number(&line)?;
+        let resident = machine.resident(name)?;
         run.note(&format!("{}: {name} has {resident} KiB of {limit} resident", machine.board.name));
         ensure!(resident <= limit, "{name} has {resident} KiB resident, at most {limit}");
     }
@@ -363,7 +374,7 @@ fn back(machine: &Machine, name: &str, killed: u64) -> Result<u64> {
 /// What was written to /data and synced is there after the power was cut.
 fn data(_: &mut Run, machine: &mut Machine) -> Result<()> {
     machine.running.run("echo kept > /data/test && sync")?;
-    let boot = Boot { board: machine.board, memory: MEMORY, append: "", ports: &[] };
+    let boot = Boot { board: machine.board, memory: MEMORY, append: "", page: None };
     let Machine { running, flash, scratch, .. } = machine;
     running.cut(&boot, flash, scratch)?;
     machine.running.login()?;

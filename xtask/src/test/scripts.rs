@@ -84,7 +84,7 @@ fn script_run(run: &mut Run, server: &Server, script: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `tests/leaves/run.sh` with natsd and nats-server.
+/// `tests/networks/run.sh leaves`: natsd and nats-server.
 pub(super) fn leaves(run: &mut Run) -> Result<()> {
     let nats_server = match peers::nats_server() {
         Ok(program) => program,
@@ -94,8 +94,20 @@ pub(super) fn leaves(run: &mut Run) -> Result<()> {
         }
     };
     let natsd = Natsd::build()?;
-    let mut command = Command::new(paths::root().join("tests/leaves/run.sh"));
-    command.env("NATSD", natsd.program()).env("NATS_SERVER", nats_server).env("LUNIX_CACHE", paths::cache()?);
+    networks(run, "leaves", &[("NATSD", natsd.program()), ("NATS_SERVER", &nats_server)])
+}
+
+/// `tests/networks/run.sh half-open`: natsmqtt and natsws before natsd.
+pub(super) fn half_open(run: &mut Run) -> Result<()> {
+    let server = server(run)?;
+    let [natsmqtt, natsws] = ["natsmqtt", "natsws"].map(|name| server.programs().join(name));
+    let programs = [("NATSD", server.program.as_path()), ("NATSMQTT", &natsmqtt), ("NATSWS", &natsws)];
+    networks(run, "half-open", &programs)
+}
+
+fn networks(run: &mut Run, script: &str, programs: &[(&str, &Path)]) -> Result<()> {
+    let mut command = Command::new(paths::root().join("tests/networks/run.sh"));
+    command.arg(script).envs(programs.iter().copied()).env("LUNIX_CACHE", paths::cache()?);
     run.command(Form::Lines, &mut command)
 }
 

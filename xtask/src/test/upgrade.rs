@@ -107,7 +107,7 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     fn new(image: &'a Image, scratch: &'a Scratch) -> Result<Self> {
-        let boot = Boot { board: image.board, memory: MEMORY, append: "", ports: &[] };
+        let boot = Boot { board: image.board, memory: MEMORY, append: "", page: None };
         let flash = Flash::new(image.board, &image.flash, scratch)?;
         let mut running = Running::start(&boot, &flash, scratch, |_| {})?;
         running.login()?;

@@ -30,7 +30,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
 ];
 
 pub(super) fn check(run: &mut Run) -> Result<()> {
-    let mut guest = Guest::boot("quiet", "", |_| {})?;
+    let mut guest = Guest::boot("quiet", "", None, |_| {})?;
     run.pass("boot");
     for (name, scenario) in SCENARIOS {
         match scenario(run, &mut guest) {

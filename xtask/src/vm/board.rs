@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use lunix_core::slots::{Part, Slot};
 
-use super::qemu::{Qemu, free_port};
+use super::qemu::{Qemu, forward, free_port};
 use crate::image::board::Board;
 use crate::image::flash;
 use crate::nats;
@@ -23,8 +23,8 @@ pub struct Boot<'a> {
     pub memory: u32,
     /// Added to the kernel's command line.
     pub append: &'a str,
-    /// More ports of the guest that are reachable under the same number on 127.0.0.1.
-    pub ports: &'a [u16],
+    /// The port of 127.0.0.1 behind which the guest's page is.
+    pub page: Option<u16>,
 }
 
 /// A flash that outlives the machine in which it is.
@@ -89,8 +89,7 @@ impl Running {
         watch: impl FnMut(&[u8]) + Send + 'static,
     ) -> Result<Self> {
         let nats_port = free_port()?;
-        let mut forward = format!("user,hostfwd=tcp:127.0.0.1:{nats_port}-:4222");
-        boot.ports.iter().for_each(|port| forward += &format!(",hostfwd=tcp:127.0.0.1:{port}-:{port}"));
+        let network = format!("user,id=net{}", forward(nats_port, boot.page));
         let file = flash.file.display();
         let mut arguments: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
@@ -102,13 +101,13 @@ impl Running {
             // Without large physical addresses the kernel reaches nothing above 4 GiB.
             add(&["-machine", "virt,highmem=off", "-cpu", "cortex-a15"]);
             add(&["-drive", &format!("if=pflash,unit={unit},format=raw,file={file}")]);
-            add(&["-netdev", &format!("{forward},id=net"), "-device", "virtio-net-device,netdev=net"]);
+            add(&["-netdev", &network, "-device", "virtio-net-device,netdev=net"]);
             "qemu-system-arm"
         } else {
             add(&["-machine", "q35", "-cpu", "max"]);
             add(&["-drive", &format!("if=none,id=flash,format=raw,file={file}")]);
             add(&["-device", "virtio-blk-pci,drive=flash"]);
-            add(&["-netdev", &format!("{forward},id=net"), "-device", "virtio-net-pci,netdev=net"]);
+            add(&["-netdev", &network, "-device", "virtio-net-pci,netdev=net"]);
             "qemu-system-x86_64"
         };
         let mut slot = None;

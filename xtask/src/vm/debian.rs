@@ -1,14 +1,14 @@
-//! A Debian root, made of its packages in the cache: nothing is installed on this machine, no script of a package
-//! runs, and no root is needed.
+//! A Debian root, made of its packages in the cache.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::kernel::Kernel;
+use super::packages;
 use crate::paths::{Scratch, cache};
 use crate::shell;
 
@@ -50,9 +50,6 @@ const LEFT_OUT: &[&str] = &[
 
 /// Counts changes of what is made of the packages below.
 const RECIPE: u32 = 2;
-
-/// Folders that are links into /usr since Debian 12, before any package is unpacked.
-const MERGED: &[&str] = &["bin", "lib", "lib64", "sbin"];
 
 /// Bytes of the image beside what is in it.
 const ROOM: u64 = 128 << 20;
@@ -105,17 +102,9 @@ fn fingerprint(kernel: &Kernel) -> u64 {
 fn make(kernel: &Kernel, prefix: &str) -> Result<PathBuf> {
     eprintln!("vm: making a Debian root (45 MB to fetch, once)");
     let scratch = Scratch::under(&cache()?)?;
-    let debs = scratch.path().join("debs");
-    let packages = download(scratch.path(), &debs)?;
+    let packages = packages::download(scratch.path(), PACKAGES, ALONE)?;
     let tree = scratch.path().join("tree");
-    fs::create_dir(&tree)?;
-    for folder in MERGED {
-        fs::create_dir_all(tree.join("usr").join(folder))?;
-        symlink(format!("usr/{folder}"), tree.join(folder))?;
-    }
-    for package in &packages {
-        unpack(package, &tree)?;
-    }
+    packages::unpack(&packages, &tree, LEFT_OUT)?;
     configure(&tree).context("settings of the Debian root")?;
     let modules = tree.join("usr/lib/modules");
     fs::create_dir_all(&modules)?;
@@ -126,60 +115,10 @@ fn make(kernel: &Kernel, prefix: &str) -> Result<PathBuf> {
     let udev = whole.join("udev/usr/lib");
     fs::create_dir_all(&udev)?;
     shell::quiet(Command::new("cp").arg("-a").arg(tree.join("usr/lib/udev")).arg(&udev))?;
-    let version = packages
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str()?.strip_prefix("udev_")?.split('_').next())
-        .next()
-        .context("apt chose no udev")?;
+    let version = packages::version(&packages, "udev")?;
     let dir = cache()?.join(format!("{prefix}{version}"));
     fs::rename(&whole, &dir).with_context(|| format!("move the root to {}", dir.display()))?;
     Ok(dir)
-}
-
-/// Fetches the packages, chosen as for a machine that has none.
-fn download(scratch: &Path, debs: &Path) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(debs.join("partial"))?;
-    let status = scratch.join("status");
-    fs::write(&status, "")?;
-    let option = |name: &str, path: &Path| format!("{name}={}", path.display());
-    shell::quiet(
-        Command::new("apt-get")
-            .args(["install", "--download-only", "--no-install-recommends", "-qy"])
-            .args(["-o", &option("Dir::State::status", &status)])
-            .args(["-o", &option("Dir::Cache::archives", debs)])
-            .args(["-o", "Debug::NoLocking=1"])
-            .args(PACKAGES),
-    )?;
-    shell::quiet(Command::new("apt-get").args(["download", "-q"]).args(ALONE).current_dir(debs))?;
-    let mut packages: Vec<PathBuf> = fs::read_dir(debs)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .collect();
-    packages.sort();
-    ensure!(!packages.is_empty(), "apt-get fetched nothing");
-    Ok(packages)
-}
-
-/// Links to folders stay links: the packages still name files below /lib and /sbin.
-fn unpack(package: &Path, tree: &Path) -> Result<()> {
-    let mut dpkg = Command::new("dpkg-deb")
-        .arg("--fsys-tarfile")
-        .arg(package)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start dpkg-deb")?;
-    let archive = dpkg.stdout.take().context("dpkg-deb has no output")?;
-    let tar = Command::new("tar")
-        .args(["-x", "--keep-directory-symlink", "--no-same-owner", "--wildcards"])
-        .args(LEFT_OUT.iter().map(|path| format!("--exclude={path}")))
-        .arg("-C")
-        .arg(tree)
-        .stdin(archive)
-        .status()
-        .context("start tar")?;
-    let unpacked = dpkg.wait()?.success() && tar.success();
-    ensure!(unpacked, "{} is not unpacked", package.display());
-    Ok(())
 }
 
 /// What the scripts of the packages would do, as far as it matters here.

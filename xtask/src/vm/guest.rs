@@ -22,8 +22,17 @@ pub enum Role<'a> {
 /// Said on the console when the guest is as far as its role takes it by itself.
 pub const READY: &str = "guest: ready";
 
-/// Writes the initramfs for `role` to `to`. `lunix` is the static multi-call program, if it is wanted.
-pub fn write(to: &Path, kernel: &Kernel, lunix: Option<&Path>, role: &Role) -> Result<()> {
+/// The static multi-call programs of the guest.
+#[derive(Clone, Copy, Default)]
+pub struct Programs<'a> {
+    /// That of the daemons, if it is wanted.
+    pub lunix: Option<&'a Path>,
+    /// That of natsws, if it is wanted.
+    pub bridge: Option<&'a Path>,
+}
+
+/// Writes the initramfs for `role` to `to`.
+pub fn write(to: &Path, kernel: &Kernel, programs: Programs, role: &Role) -> Result<()> {
     let mut archive = Archive::default();
     for directory in ["dev", "proc", "sys", "run", "tmp", "etc", "mnt"] {
         archive.directory(directory);
@@ -32,7 +41,10 @@ pub fn write(to: &Path, kernel: &Kernel, lunix: Option<&Path>, role: &Role) -> R
     archive.character_device("dev/console", 0o600, 5, 1);
     archive.copy("bin/busybox", 0o755, &busybox()?)?;
     archive.link("bin/sh", "busybox");
-    if let Some(lunix) = lunix {
+    if let Some(bridge) = programs.bridge {
+        archive.copy("bin/natsws", 0o755, bridge)?;
+    }
+    if let Some(lunix) = programs.lunix {
         archive.copy("bin/lunix", 0o755, lunix)?;
         for applet in ["natsd", "natsdev", "natsinit", "natsmount", "natstoast", "udevadm"] {
             archive.link(&format!("bin/{applet}"), "lunix");

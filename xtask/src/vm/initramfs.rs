@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -31,6 +32,23 @@ impl Archive {
     pub fn copy(&mut self, path: &str, mode: u32, from: &Path) -> Result<()> {
         let content = fs::read(from).with_context(|| format!("read {}", from.display()))?;
         self.file(path, mode, &content);
+        Ok(())
+    }
+
+    /// Adds every file below `from`.
+    pub fn tree(&mut self, from: &Path) -> Result<()> {
+        let mut folders = vec![from.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+                self.copy(&path.strip_prefix(from)?.to_string_lossy(), mode, &path)?;
+            }
+        }
         Ok(())
     }
 

@@ -166,7 +166,7 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
 }
 
 /// A module's name as the kernel compares it: no directory, no suffix, `-` as `_`.
-fn module_name(path: &str) -> String {
+pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }

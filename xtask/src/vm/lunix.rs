@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::guest::{self, READY, Role};
+use super::guest::{self, Programs, READY, Role};
 use super::kernel::Kernel;
 use super::qemu::{Machine, Qemu};
 use crate::paths::Scratch;
@@ -42,9 +42,16 @@ pub struct Guest {
 
 impl Guest {
     /// Boots and waits until every daemon answers. `append` goes to the kernel, `script` is run in the guest
-    /// after the daemons were started, `watch` sees the console as [`Qemu::start`] says.
-    pub fn boot(append: &str, script: &str, watch: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
+    /// after the daemons were started, `watch` sees the console as [`Qemu::start`] says. With a port for it, natsws
+    /// runs, too.
+    pub fn boot(
+        append: &str,
+        script: &str,
+        page: Option<u16>,
+        watch: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Result<Self> {
         let program = compile::size()?;
+        let bridge = page.map(|_| compile::size_of(compile::Programs::Web)).transpose()?;
         let kernel = Kernel::fetch()?;
         let scratch = Scratch::new()?;
         let initramfs = scratch.path().join("initramfs");
@@ -52,10 +59,15 @@ impl Guest {
         for (name, arguments) in DAEMONS {
             writeln!(init, "{name} {arguments} &")?;
         }
+        if bridge.is_some() {
+            writeln!(init, "natsws --listen 0.0.0.0:8080 --anonymous &")?;
+        }
         write!(init, "echo {READY}\n{script}\nwhile wait; do sleep 3600; done\n")?;
-        guest::write(&initramfs, &kernel, Some(&program), &Role::Script(&init))?;
+        let programs = Programs { lunix: Some(&program), bridge: bridge.as_deref() };
+        guest::write(&initramfs, &kernel, programs, &Role::Script(&init))?;
+        let kernel = kernel.image();
         let machine =
-            Machine { kernel: &kernel.image(), initramfs: &initramfs, append, parts: &[], memory: MEMORY };
+            Machine { kernel: &kernel, initramfs: &initramfs, append, parts: &[], memory: MEMORY, page };
         let qemu = Qemu::start(&machine, watch)?;
         let guest = Self { qemu, scratch };
         guest.settle().with_context(|| format!("the guest's console:\n{}", guest.console()))?;

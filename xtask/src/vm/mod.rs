@@ -7,6 +7,7 @@ pub mod guest;
 pub mod initramfs;
 pub mod kernel;
 pub mod lunix;
+pub mod packages;
 pub mod part;
 pub mod qemu;
 pub mod qmp;

@@ -15,8 +15,9 @@ use anyhow::{Context, Result, bail};
 
 use super::qmp::Qmp;
 
-/// Where the guest's server listens, seen from inside.
+/// Where the guest's server listens, seen from inside, and what serves the page.
 const GUEST_NATS_PORT: u16 = 4222;
+const GUEST_PAGE_PORT: u16 = 8080;
 
 /// What to start.
 pub struct Machine<'a> {
@@ -30,6 +31,8 @@ pub struct Machine<'a> {
     pub parts: &'a [String],
     /// MiB. Debian's amd64 kernel needs 96 to start.
     pub memory: u32,
+    /// The port of 127.0.0.1 behind which the guest's page is.
+    pub page: Option<u16>,
 }
 
 /// A running machine. Dropping it ends it.
@@ -50,7 +53,7 @@ impl Qemu {
     /// empty piece is the end.
     pub fn start(machine: &Machine, watch: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
         let nats_port = free_port()?;
-        let nic = format!("user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{nats_port}-:{GUEST_NATS_PORT}");
+        let nic = format!("user,model=virtio-net-pci{}", forward(nats_port, machine.page));
         let append = format!("console=ttyS0 panic=-1 mitigations=off no_timer_check {}", machine.append);
         let (memory, kernel) = (machine.memory.to_string(), machine.kernel.display().to_string());
         let initramfs = machine.initramfs.display().to_string();
@@ -120,6 +123,19 @@ impl Drop for Qemu {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What QEMU's user network has to know of the guest's server and of its page: behind which ports of 127.0.0.1 they are.
+pub fn forward(nats: u16, page: Option<u16>) -> String {
+    let ports = [Some((nats, GUEST_NATS_PORT)), page.map(|page| (page, GUEST_PAGE_PORT))];
+    let forward = |(own, guest)| format!(",hostfwd=tcp:127.0.0.1:{own}-:{guest}");
+    ports.into_iter().flatten().map(forward).collect()
+}
+
+/// The port at which people look for the page, or another one where somebody has that.
+pub fn page_port() -> Result<u16> {
+    let usual = TcpListener::bind(("127.0.0.1", GUEST_PAGE_PORT)).is_ok();
+    if usual { Ok(GUEST_PAGE_PORT) } else { free_port() }
 }
 
 /// A port that was free a moment ago; QEMU cannot choose one itself and say which.

@@ -87,6 +87,7 @@ impl Rooted {
             append: boot.append,
             parts: &parts,
             memory: MEMORY,
+            page: None,
         };
         Ok(Self { qemu: Qemu::start(&machine, |_| {})?, commands: 0 })
     }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::board::{Boot, Flash, Running};
-use super::guest::{self, READY, Role};
+use super::guest::{self, Programs, READY, Role};
 use super::kernel::Kernel;
 use super::lunix::{Guest, MEMORY};
-use super::qemu::{Machine, Qemu};
+use super::qemu::{Machine, Qemu, page_port};
 use super::stick::{Layout, Stick};
 use crate::image::board::Board;
 use crate::paths::Scratch;
@@ -42,14 +42,9 @@ pub struct Visit {
     pub board: &'static Board,
     /// MiB.
     pub memory: u32,
-    /// The guest's port 8080 is that of this machine.
-    pub web: bool,
     /// Root comes in without being asked.
     pub login: bool,
 }
-
-/// The port of what serves pages in the guest.
-const WEB: u16 = 8080;
 
 /// Boots a board from its flash and stays until the user has seen enough. A reboot is one: what the guest wrote to its
 /// flash is there again, and the boot loader chooses the slot.
@@ -59,8 +54,8 @@ pub fn board(visit: &Visit) -> Result<()> {
     let scratch = Scratch::under(&paths::target())?;
     let flash = Flash::new(visit.board, &image.flash, &scratch)?;
     let stick = Stick::make(&scratch, 1, Layout::Partition)?;
-    let ports = if visit.web { &[WEB][..] } else { &[] };
-    let boot = Boot { board: visit.board, memory: visit.memory, append: "", ports };
+    let page = visit.board.web.then(page_port).transpose()?;
+    let boot = Boot { board: visit.board, memory: visit.memory, append: "", page };
     let (sender, inputs) = mpsc::channel();
     listen(sender.clone());
     let raw = io::stdin().is_terminal().then(RawTerminal::enter).transpose()?;
@@ -75,8 +70,8 @@ pub fn board(visit: &Visit) -> Result<()> {
             "--- {} with {} MB{slot}. Its server is nats://127.0.0.1:{} on this machine.\r",
             visit.board.name, visit.memory, running.qemu.nats_port
         );
-        if visit.web {
-            println!("--- Its page is http://127.0.0.1:{WEB}/\r");
+        if let Some(page) = page {
+            println!("--- Its page is http://127.0.0.1:{page}/ as soon as it has started.\r");
         }
         println!("--- Ctrl-A s: stick in or out; Ctrl-A x: end; Ctrl-A Ctrl-A: Ctrl-A.\r");
         if visit.login {
@@ -102,17 +97,22 @@ fn print(bytes: &[u8], ended: &Sender<Input>) {
     }
 }
 
-/// Boots Debian's kernel and stays until the user has seen enough.
-pub fn run(scene: Scene) -> Result<()> {
+/// Boots Debian's kernel and stays until the user has seen enough. `web` is for [`Scene::Events`].
+pub fn run(scene: Scene, web: bool) -> Result<()> {
+    if web && scene != Scene::Events {
+        bail!("vm debian --web: nothing is started that could serve a page; leave --shell or --web out");
+    }
     setup::need(setup::VM)?;
     let (sender, inputs) = mpsc::channel();
     let ended = sender.clone();
     let print = move |bytes: &[u8]| print(bytes, &ended);
     if scene == Scene::Events {
-        let mut guest = Guest::boot("", SPECTATE, print)?;
+        let page = web.then(page_port).transpose()?;
+        let mut guest = Guest::boot("", SPECTATE, page, print)?;
         let stick = Stick::make(&guest.scratch, 1, Layout::Partition)?;
+        let page = page.map_or(String::new(), |page| format!(" Its page is http://127.0.0.1:{page}/"));
         println!(
-            "\n--- The guest's server is nats://127.0.0.1:{} on this machine.\n\
+            "\n--- The guest's server is nats://127.0.0.1:{} on this machine.{page}\n\
              --- A USB stick goes in. Enter takes it out and in again; q and Enter, or Ctrl-C, ends it all.\n",
             guest.qemu.nats_port
         );
@@ -125,10 +125,16 @@ pub fn run(scene: Scene) -> Result<()> {
         Scene::Shell => (Some(compile::size()?), Role::Shell),
         _ => (None, Role::Uevents),
     };
-    guest::write(&initramfs, &kernel, program.as_deref(), &role)?;
+    guest::write(&initramfs, &kernel, Programs { lunix: program.as_deref(), bridge: None }, &role)?;
     let image = kernel.image();
-    let machine =
-        Machine { kernel: &image, initramfs: &initramfs, append: "quiet", parts: &[], memory: MEMORY };
+    let machine = Machine {
+        kernel: &image,
+        initramfs: &initramfs,
+        append: "quiet",
+        parts: &[],
+        memory: MEMORY,
+        page: None,
+    };
     let mut qemu = Qemu::start(&machine, print)?;
     let stick = Stick::make(&scratch, 1, Layout::Partition)?;
     qemu.log.wait(Duration::from_secs(60), |line| line.contains(READY))?;

@@ -15,7 +15,7 @@ use super::daemon::Shared;
 use super::gateway::{LinkId, Refusal};
 use super::rules::Rules;
 use super::settings::Limits;
-use super::transport::Transport;
+use super::transport::{FAREWELL, Transport};
 use super::users::{Verdict, Who};
 
 /// A connection.
@@ -67,19 +67,24 @@ impl Connection {
 
     /// Serves the device until either side ends the connection.
     pub(super) async fn serve(&mut self, shared: &Shared) {
-        let mut alarm = Some(Box::pin(sleep_until(self.heard + shared.limits.patience)));
+        let (mut alarm, mut armed) = (None, None);
         loop {
             match self.write(shared) {
                 Ok(Next::On) => {}
                 Ok(Next::End) => return self.stream.finish().await,
                 Err(_) => return,
             }
+            // Who has gone takes no last words, and is gone for the others only after them.
+            let is_closing = shared.daemon.borrow().gateway.is_closing(self.id);
+            let patience = if is_closing { Some(FAREWELL) } else { self.patience };
+            if patience != armed {
+                armed = patience;
+                let since = if is_closing { Instant::now() } else { self.heard };
+                alarm = patience.map(|patience| Box::pin(sleep_until(since + patience)));
+            }
             let is_crowded = shared.daemon.borrow_mut().is_crowded();
             let is_ahead = shared.daemon.borrow().gateway.is_ahead(self.id);
             let is_writing = self.written < self.output.len();
-            if self.patience.is_none() {
-                alarm = None;
-            }
             let alarmed = async {
                 match &mut alarm {
                     Some(alarm) => alarm.await,
@@ -105,6 +110,9 @@ impl Connection {
                 // It may have said something that nobody has read.
                 () = shared.room.notified(), if is_crowded => self.heard = Instant::now(),
                 () = alarmed => {
+                    if is_closing {
+                        return;
+                    }
                     if let Some(alarm) = &mut alarm {
                         self.ring(alarm.as_mut(), shared, is_crowded);
                     }

@@ -42,7 +42,7 @@ struct Frames {
 }
 
 /// How long a device may take to hear the last words.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Who is sent so much and does not read is not read either: a Ping is answered.
 const CROWDED: usize = 64 << 10;

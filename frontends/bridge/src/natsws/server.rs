@@ -7,6 +7,7 @@ use lunix::escaped::Escaped;
 use lunix_proto::nats::{Info, Limits, ServerDecoder, ServerOp};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::gone;
 use crate::stream::{self, Stream};
 use crate::tls::Connector;
 
@@ -81,6 +82,7 @@ async fn reach<'s>(server: &'s Server, tls: Option<&Connector>) -> io::Result<Up
 async fn tcp(address: impl tokio::net::ToSocketAddrs) -> io::Result<Stream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    gone::find_out(&stream);
     Ok(Box::new(stream))
 }
 

@@ -225,15 +225,11 @@ impl Group {
         let cpu =
             limits.cpu_percent.map_or("max".to_owned(), |percent| (u64::from(percent) * 1000).to_string());
         let weight = limits.io_weight.unwrap_or(100);
-        let mut set = |what: &str, files: &[&str], wanted: bool, text: String| {
-            let mut result = Err(io::Error::from(io::ErrorKind::NotFound));
-            for file in files {
-                result = self.write(file, &text);
-                if result.is_ok() {
-                    return;
-                }
-            }
-            if let (true, Err(error)) = (wanted, result) {
+        // Its weights end at 1000.
+        let bfq = if weight > 100 { 100 + (weight - 100) / 11 } else { weight };
+        let bfq = self.write("io.bfq.weight", &format!("default {bfq}")).is_ok();
+        let mut set = |what: &str, file: &str, wanted: bool, text: String| {
+            if let (Err(error), true) = (self.write(file, &text), wanted) {
                 let why = match error.kind() {
                     io::ErrorKind::NotFound => "this group has no such controller".to_owned(),
                     _ => error.to_string(),
@@ -242,12 +238,11 @@ impl Group {
             }
         };
         // The lower one first: while only it is in force, nothing is killed.
-        set("memory_high", &["memory.high"], limits.memory_high.is_some(), number(limits.memory_high));
-        set("memory", &["memory.max"], limits.memory.is_some(), number(limits.memory));
-        set("cpu", &["cpu.max"], limits.cpu_percent.is_some(), format!("{cpu} 100000"));
-        set("pids", &["pids.max"], limits.pids.is_some(), number(limits.pids));
-        let files = ["io.weight", "io.bfq.weight"];
-        set("io_weight", &files, limits.io_weight.is_some(), format!("default {weight}"));
+        set("memory_high", "memory.high", limits.memory_high.is_some(), number(limits.memory_high));
+        set("memory", "memory.max", limits.memory.is_some(), number(limits.memory));
+        set("cpu", "cpu.max", limits.cpu_percent.is_some(), format!("{cpu} 100000"));
+        set("pids", "pids.max", limits.pids.is_some(), number(limits.pids));
+        set("io_weight", "io.weight", limits.io_weight.is_some() && !bfq, format!("default {weight}"));
     }
 
     fn read(&self, file: &str) -> Option<String> {

@@ -75,9 +75,11 @@ pub fn swap_off(path: &Path) -> io::Result<()> {
     check(unsafe { libc::swapoff(path.as_ptr()) })
 }
 
-/// The number of the `n`th real-time signal.
-pub fn real_time_signal(n: i32) -> i32 {
-    libc::SIGRTMIN() + n
+/// The number of `SIGRTMIN+n` as glibc counts, and with it systemd and those who run containers. musl, which this program
+/// may be built with, counts from 35.
+#[must_use]
+pub const fn real_time_signal(n: i32) -> i32 {
+    34 + n
 }
 
 fn check(result: c_int) -> io::Result<()> {

@@ -71,7 +71,7 @@ impl Machine {
     pub(super) fn boot(image: &Image) -> Result<Self> {
         let scratch = Scratch::under(&target())?;
         let flash = Flash::new(image.board, &image.flash, &scratch)?;
-        let boot = Boot { board: image.board, memory: MEMORY, append: "", ports: &[] };
+        let boot = Boot { board: image.board, memory: MEMORY, append: "", page: None };
         let mut running = Running::start(&boot, &flash, &scratch, |_| {})?;
         running.login()?;
         let asks = running.client()?;

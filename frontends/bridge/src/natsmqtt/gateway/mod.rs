@@ -248,6 +248,11 @@ impl<U: Upstream> Gateway<U> {
         self.links.get_mut(&id).map(|link| link.output())
     }
 
+    /// Nothing more is said on a connection than what is on its way already.
+    pub(super) fn is_closing(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_none_or(|link| link.closing)
+    }
+
     /// All bytes on their way to a connection are written: what waits for that goes on.
     pub(super) fn sent(&mut self, now: Instant, id: LinkId) {
         if let Some(session) = self.links.get(&id).and_then(|link| link.session) {

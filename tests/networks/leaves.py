@@ -6,16 +6,15 @@ for a moment and for long, and the hub is killed and started again.
 
 import asyncio
 import bisect
-import ctypes
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import nats
+
+from networks import Daemon, Place, attempt, build, cut, ip, mend
 
 NATSD, NATS_SERVER = os.environ["NATSD"], os.environ["NATS_SERVER"]
 ADDRESS = {"hub": "10.77.0.1", "one": "10.77.0.2", "two": "10.77.0.3"}
@@ -24,11 +23,6 @@ MAC = {"hub": "02:00:00:00:00:01", "one": "02:00:00:00:00:02", "two": "02:00:00:
 BEAT = 0.005
 # What may pass between a return and the first message that was published after it: a second, and the time of a busy machine.
 RETURN = 1.25
-CLONE_NEWNET = 0x40000000
-
-
-def ip(*words):
-    subprocess.run(["ip", *words], check=True)
 
 
 def know_each_other(place):
@@ -39,74 +33,26 @@ def know_each_other(place):
 
 
 def build_networks():
-    ip("link", "add", "bridge", "type", "bridge")
-    ip("link", "set", "bridge", "up")
-    for place, address in ADDRESS.items():
-        ip("netns", "add", place)
-        ip("link", "add", f"to-{place}", "type", "veth", "peer", "name", "net", "address", MAC[place], "netns", place)
-        ip("link", "set", f"to-{place}", "master", "bridge", "up")
-        ip("-n", place, "link", "set", "lo", "up")
-        ip("-n", place, "addr", "add", f"{address}/24", "dev", "net")
-        ip("-n", place, "link", "set", "net", "up")
+    build(ADDRESS)
+    for place in ADDRESS:
+        ip("-n", place, "link", "set", "net", "address", MAC[place])
+    for place in ADDRESS:
         know_each_other(place)
 
 
-class Server:
-    """A server in the network of its name."""
-
-    def __init__(self, folder, place, program, config):
-        self.place, self.log = place, folder / f"{place}.log"
-        path = folder / f"{place}.conf"
-        path.write_text(config)
-        self.command = ["ip", "netns", "exec", place, program, "-c", str(path), "-l", str(self.log)]
-        self.process = None
-        self.start()
-
-    def start(self):
-        before = self.readiness()
-        # `ip` becomes the server.
-        self.process = subprocess.Popen(self.command)
-        end = time.monotonic() + 20
-        while self.readiness() == before:
-            assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()
-            time.sleep(0.005)
-
-    def readiness(self):
-        return self.log.read_text().count("Server is ready") if self.log.exists() else 0
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+def server(folder, place, program, config):
+    path = folder / f"{place}.conf"
+    path.write_text(config)
+    return Daemon(place, [program, "-c", str(path)], folder / f"{place}.log", "Server is ready")
 
 
-class Place(threading.Thread):
-    """A thread inside a network; what it runs has its sockets there."""
+def connect(place):
+    async def closed(error):
+        if not isinstance(error, (ConnectionError, OSError)):
+            print(f"{place.place}: {error!r}", file=sys.stderr)
 
-    def __init__(self, name):
-        super().__init__(daemon=True)
-        self.place, self.loop = name, asyncio.new_event_loop()
-        self.start()
-
-    def run(self):
-        with open(f"/run/netns/{self.place}") as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-        self.loop.run_forever()
-
-    def do(self, work, timeout=30):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
-
-    def connect(self):
-        async def closed(error):
-            if not isinstance(error, (ConnectionError, OSError)):
-                print(f"{self.place}: {error!r}", file=sys.stderr)
-
-        options = {"error_cb": closed, "reconnect_time_wait": 0.1, "max_reconnect_attempts": -1}
-        return self.do(nats.connect("nats://127.0.0.1:4222", **options))
+    options = {"error_cb": closed, "reconnect_time_wait": 0.1, "max_reconnect_attempts": -1}
+    return place.do(nats.connect("nats://127.0.0.1:4222", **options))
 
 
 class Counter:
@@ -156,7 +102,7 @@ class Publisher:
         self.work.result(10)
 
 
-CABLE = tuple(lambda state=state: ip("link", "set", "to-one", state) for state in ("down", "up"))
+CABLE = (lambda: cut("one"), lambda: mend("one"))
 
 
 class Demonstration:
@@ -167,13 +113,13 @@ class Demonstration:
             'leafnodes { listen: "10.77.0.1:7422" }\n'
         )
         leaf = 'socket: none\nleafnodes { remotes: [ { urls: ["nats-leaf://10.77.0.1:7422"] } ] }\n'
-        self.hub = Server(folder, "hub", NATS_SERVER, f"server_name: hub\n{common}{hub}")
+        self.hub = server(folder, "hub", NATS_SERVER, f"server_name: hub\n{common}{hub}")
         self.leaves = [
-            Server(folder, place, NATSD, f"server_name: {place}\n{common}{leaf}") for place in ("one", "two")
+            server(folder, place, NATSD, f"server_name: {place}\n{common}{leaf}") for place in ("one", "two")
         ]
         self.at_hub, self.at_one, self.at_two = (Place(place) for place in ADDRESS)
         self.places = (self.at_hub, self.at_one, self.at_two)
-        self.clients = [place.connect() for place in self.places]
+        self.clients = [connect(place) for place in self.places]
 
     def everybody_is_heard_everywhere(self):
         """Requests in all six directions, as soon as interest has spread."""
@@ -324,10 +270,9 @@ class Demonstration:
 
 def main():
     build_networks()
-    failed = False
     with tempfile.TemporaryDirectory() as folder:
         demonstration = Demonstration(pathlib.Path(folder))
-        for name in [
+        names = [
             "everybody_is_heard_everywhere",
             "a_queue_group_over_all_has_each_message_once",
             "key_value_of_the_hub_from_both_leaves",
@@ -338,13 +283,8 @@ def main():
             "the_hub_is_killed",
             "key_value_is_still_there",
             "nothing_came_twice_and_at_home_nothing_was_lost",
-        ]:
-            try:
-                getattr(demonstration, name)()
-                print(f"ok leaves {name}", flush=True)
-            except Exception as error:  # Whatever it is, the others are tried.
-                failed = True
-                print(f"FAILED leaves {name}: {type(error).__name__}: {error}".replace("\n", " | "), flush=True)
+        ]
+        failed = attempt("leaves", demonstration, names)
         if failed:
             for path in pathlib.Path(folder).glob("*.log"):
                 print(f"{path.name}:\n{path.read_text()[-3000:]}")
