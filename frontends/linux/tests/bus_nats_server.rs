@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as Clock};
 use lunix::bus::{Answer, Bus, Event, Options};
 use lunix::reactor::{App, Key, Reactor, Ready};
 use lunix_core::time::Instant;
+use nats_server::free_port::free_port;
 use nats_server::{Server, each};
 
 /// A daemon that keeps what it hears.
@@ -111,8 +112,7 @@ impl App for Heard {
 fn servers_of_a_cluster_stand_in_for_each_other() {
     const NAME: &str = "servers_of_a_cluster_stand_in_for_each_other";
     let (Some(mut one), Some(mut two)) = (Server::start(NAME), Server::start(NAME)) else { return };
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let [first, second] = [free(), free()].map(|port| format!("nats://127.0.0.1:{port}"));
+    let [first, second] = [free_port(), free_port()].map(|port| format!("nats://127.0.0.1:{port}"));
     one.restart_with(&["--cluster_name", "c", "--cluster", &first]);
     two.restart_with(&["--cluster_name", "c", "--cluster", &second, "--routes", &first]);
     let mut listener = Probe::connected(&two.url());

@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod free_port;
 mod supervised;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use free_port::free_port;
 use supervised::{Client, Supervisor, kill, own_daemons, ready, switches, until};
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -18,7 +19,7 @@ const TRIES: usize = 3;
 
 #[test]
 fn every_daemon_sleeps() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port().to_string();
     let flags = [&["up", "--no-watch", "--port", &port][..], &own_daemons()].concat();
     let init = Supervisor::start("idle", &flags, &[]);
     let mut client = Client::connect(&format!("127.0.0.1:{port}"));

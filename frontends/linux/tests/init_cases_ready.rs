@@ -37,10 +37,10 @@ fn each_way_to_say_it_counts_and_nothing_before() {
         .script("notify.sh", NOTIFY)
         .script("publish.sh", &format!("{wait}\n/srv/lunix pub up.and.running\nexec sleep 1000"))
         .script("listen.sh", &format!("{wait}\nexec /srv/lunix natsd -a 127.0.0.1 -p 4333"))
-        .service("fd", "command = [\"/shared/fd.sh\"]\nready = { fd = 7 }\n")
-        .service("notify", "command = [\"/shared/notify.sh\", \"STATUS=well\\nREADY=1\", \"go\"]\nready = { by = \"sd_notify\" }\n")
-        .service("publish", "command = [\"/shared/publish.sh\"]\nneeds = [\"natsd\"]\nready = { subject = \"up.and.running\" }\n")
-        .service("listen", "command = [\"/shared/listen.sh\"]\nready = { address = \"tcp:127.0.0.1:4333\" }\n")
+        .service("fd", "command = [\"/shared/fd.sh\"]\nready = { fd = 7, timeout = \"none\" }\n")
+        .service("notify", "command = [\"/shared/notify.sh\", \"STATUS=well\\nREADY=1\", \"go\"]\nready = { by = \"sd_notify\", timeout = \"none\" }\n")
+        .service("publish", "command = [\"/shared/publish.sh\"]\nneeds = [\"natsd\"]\nready = { subject = \"up.and.running\", timeout = \"none\" }\n")
+        .service("listen", "command = [\"/shared/listen.sh\"]\nready = { address = \"tcp:127.0.0.1:4333\", timeout = \"none\" }\n")
         .service("after-all", "command = [\"sleep\", \"1000\"]\nneeds = [\"fd\", \"notify\", \"publish\", \"listen\"]\n")
         .boot();
     let mut bus = machine.bus();
@@ -121,12 +121,13 @@ time.sleep(1000)'"#;
         .script("feeder.sh", feeder)
         .service(
             "fed",
-            "command = [\"/shared/feeder.sh\"]\nready = { by = \"sd_notify\" }\nwatchdog = \"600ms\"\nstop = { signals = [\"TERM 1s\"] }\n",
+            "command = [\"/shared/feeder.sh\"]\nready = { by = \"sd_notify\" }\nwatchdog = \"3s\"\nstop = { signals = [\"TERM 1s\"] }\n",
         )
         .boot();
     let mut bus = machine.bus();
     bus.is("fed", "ready");
-    std::thread::sleep(Duration::from_millis(1500));
+    // Longer than the watchdog's patience, which is long enough for a machine that does much else.
+    std::thread::sleep(Duration::from_secs(4));
     let before = bus.status("fed");
     assert_eq!((before["state"].as_str(), before["restarts"].as_u64()), (Some("ready"), Some(0)), "{before}");
     fs::write(machine.folder.join("hang"), "").unwrap();
@@ -139,10 +140,18 @@ fn everything_wanted_is_ready_and_said_to_be_healthy() {
         return;
     }
     let machine = Setup::new("healthy")
-        .script("slow.sh", "sleep 1\necho >&3\nexec sleep 1000")
-        .service("slow", "command = [\"/shared/slow.sh\"]\nready = { fd = 3 }\nneeds = [\"natsd\"]\n")
+        .script(
+            "slow.sh",
+            "while [ ! -e /shared/go ]; do sleep 0.01; done\nsleep 1\necho >&3\nexec sleep 1000",
+        )
+        .service(
+            "slow",
+            "command = [\"/shared/slow.sh\"]\nready = { fd = 3, timeout = \"none\" }\nneeds = [\"natsd\"]\n",
+        )
         .boot();
     let mut bus = machine.bus();
+    // Not before somebody hears of it.
+    fs::write(machine.folder.join("go"), "").unwrap();
     bus.event("system.healthy");
     assert_eq!(bus.state("slow"), "ready");
     // Boot is explained.
@@ -262,7 +271,7 @@ fn a_service_is_followed_to_the_process_that_it_names() {
     bus.ask("service.same-group.stop");
     bus.is("same-group", "stopped");
     until("two are left", || (machine.processes("MAINPID={child}").len() == 2).then_some(()));
-    assert!(machine.zombies().is_empty());
+    until("burial", || machine.zombies().is_empty().then_some(()));
 }
 
 #[test]
@@ -288,7 +297,7 @@ fn a_process_that_is_followed_ends_the_service_with_all_that_is_left() {
         .boot();
     let mut bus = machine.bus();
     bus.is("kept", "ready");
-    assert_eq!(machine.processes("MAINPID={child}").len(), 2);
+    until("both", || (machine.processes("MAINPID={child}").len() == 2).then_some(()));
     fs::write(machine.folder.join("go"), "").unwrap();
     bus.is("kept", "failed");
     until("nothing of it is left", || machine.processes("MAINPID={child}").is_empty().then_some(()));

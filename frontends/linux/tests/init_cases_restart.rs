@@ -16,10 +16,10 @@ fn a_killed_service_is_back_at_once_with_its_events_in_order() {
     if skipped("a_killed_service_is_back_at_once_with_its_events_in_order") {
         return;
     }
-    let machine = Setup::new("back").service("a", SLEEP).boot();
+    // No back-off stands before the first one: this one is longer than anybody waits here.
+    let machine = Setup::new("back").service("a", &format!("{SLEEP}restart = {{ base = \"30s\" }}\n")).boot();
     let mut bus = machine.bus();
     let mut best = Duration::MAX;
-    // The fastest of some: other tests share the processors.
     for round in 1..=5 {
         // A service that was well for a while is back at once, others wait.
         bus.ask("service.a.restart");
@@ -39,8 +39,6 @@ fn a_killed_service_is_back_at_once_with_its_events_in_order() {
         assert!(at(&backoff) <= at(&starting) && at(&starting) <= at(&ready));
     }
     println!("back after {best:?}");
-    // Sooner than the shortest back-off: none stands before the first one.
-    assert!(best < Duration::from_millis(100), "{best:?}");
 }
 
 #[test]
@@ -90,7 +88,7 @@ fn a_crash_loop_ends_in_failed_and_harms_nobody() {
     bus.drain();
     bus.ask("service.bad.start");
     assert_eq!(bus.event("service.bad.failed")["restarts"], 3);
-    assert!(machine.zombies().is_empty(), "{:?}", machine.zombies());
+    until("burial", || machine.zombies().is_empty().then_some(()));
 }
 
 #[test]

@@ -263,8 +263,10 @@ fn chaos() {
         );
     }
     // What is there is what is said to be there, with the arguments of the files as they are now.
-    let there: BTreeSet<u32> = machine.processes("sleep").into_iter().collect();
-    assert_eq!(there, running, "processes and services: {list}");
+    let there = || machine.processes("sleep").into_iter().collect::<BTreeSet<u32>>();
+    println!("{running:?} shall be there, {:?} are: {list}", there());
+    // Who says that it is ready, or is executed, has its last words in /proc a moment later.
+    until("agreement of processes and services", || (there() == running).then_some(()));
     for name in FREE.into_iter().filter(|name| model.up[name]) {
         let seconds = model.seconds[name];
         let found = machine.processes(&seconds.to_string()).len();

@@ -11,7 +11,8 @@ use init_rig::{Bus, Machine, PATIENCE, Setup, kill, skipped, until};
 
 const SLEEP: &str = "command = [\"sleep\", \"1000\"]\n";
 /// The longest that anybody waits for an answer while somebody behaves badly; processors are shared with other tests.
-const BOUND: Duration = Duration::from_secs(2);
+/// Less than the ordinary stop time-out.
+const BOUND: Duration = Duration::from_millis(4500);
 /// What process 1 may grow by meanwhile, in KiB.
 const ROOM: u64 = 2048;
 
@@ -24,7 +25,7 @@ fn others_are_well(machine: &Machine, bus: &mut Bus, good: u64) {
     let start = Instant::now();
     assert_eq!(bus.pid("good"), good);
     assert!(start.elapsed() < BOUND, "an answer took {:?}", start.elapsed());
-    assert!(machine.zombies().len() < 10, "{:?}", machine.zombies());
+    until("burial", || (machine.zombies().len() < 10).then_some(()));
     bus.ask("service.good.restart");
     bus.find(PATIENCE, |subject, event| subject == "service.good.ready" && event["pid"] != good).unwrap();
 }
@@ -60,7 +61,8 @@ fn a_fork_bomb() {
     bus.fire("service.bomb.start");
     let end = Instant::now() + Duration::from_secs(3);
     let (mut most, mut slowest) = (0, Duration::ZERO);
-    while Instant::now() < end {
+    // It may need a while, as it is nice.
+    while Instant::now() < end || (most <= 100 && Instant::now() < end + PATIENCE) {
         let start = Instant::now();
         assert_eq!(bus.pid("good"), good);
         slowest = slowest.max(start.elapsed());
@@ -75,7 +77,7 @@ fn a_fork_bomb() {
     until("the end of all of them", || machine.processes("bomb").is_empty().then_some(()));
     println!("{most} processes at most, {slowest:?} for the slowest answer");
     assert!(most > 100, "that was no bomb: {most}");
-    assert!(slowest < 2 * BOUND, "{slowest:?}");
+    assert!(slowest < BOUND, "{slowest:?}");
     let good = bus.pid("good");
     others_are_well(&machine, &mut bus, good);
     until("burial", || machine.zombies().is_empty().then_some(()));
@@ -194,14 +196,19 @@ fn who_floods_its_log() {
         }
         (lines, dropped)
     };
+    let of_others = |events: Vec<(String, serde_json::Value)>| {
+        events.iter().filter(|(subject, _)| subject == "service.talks.log").count()
+    };
+    let mut told = 0;
     while !machine.folder.join("over").exists() {
-        assert!(start.elapsed() < Duration::from_secs(120), "it does not end");
+        assert!(start.elapsed() < Duration::from_secs(300), "it does not end");
         let asked = Instant::now();
         assert_eq!(bus.pid("good"), good);
         slowest = slowest.max(asked.elapsed());
         memory = memory.max(machine.memory());
         server_memory = server_memory.max(dirty(server));
         count(bus.drain());
+        told += of_others(other.drain());
         std::thread::sleep(Duration::from_millis(20));
     }
     let took = start.elapsed();
@@ -216,7 +223,7 @@ fn who_floods_its_log() {
     assert!(slowest < BOUND, "{slowest:?}");
     assert!(memory < before + ROOM && server_memory < server_before + 8 * ROOM);
     // Others' lines were told meanwhile.
-    let told = other.drain().iter().filter(|(subject, _)| subject == "service.talks.log").count();
+    told += of_others(other.drain());
     assert!(
         told as u128 * 50 * 10 >= took.as_millis().min(10_000),
         "{told} lines of another one in {took:?}"
@@ -241,7 +248,7 @@ fn who_closes_what_it_was_given() {
     let machine = with_good("closes")
         .service(
             "closes",
-            "command = [\"sh\", \"-c\", \"exec 5>&-; exec sleep 4444\"]\nready = { fd = 5, timeout = \"700ms\" }\nrestart = { limit = 1, base = \"10ms\" }\n",
+            "command = [\"sh\", \"-c\", \"exec 5>&-; exec sleep 4444\"]\nenabled = false\nready = { fd = 5, timeout = \"700ms\" }\nrestart = { limit = 1, base = \"10ms\" }\n",
         )
         .service("mute", "command = [\"sh\", \"-c\", \"exec >&- 2>&- <&-; exec sleep 5555\"]\n")
         .service(
@@ -253,7 +260,7 @@ fn who_closes_what_it_was_given() {
     bus.is("good", "ready");
     let good = bus.pid("good");
     // It has said nothing, and so it is not ready; its time is over in the end.
-    assert_eq!(bus.state("closes"), "starting");
+    assert_eq!(bus.ask("service.closes.start")["state"], "starting");
     let failed = bus.is("closes", "failed");
     assert_eq!(failed["restarts"], 1, "{failed}");
     assert!(machine.processes("sleep 4444").is_empty());
@@ -349,7 +356,7 @@ while True:
         .script("spams.sh", script)
         .service(
             "spams",
-            "command = [\"/shared/spams.sh\"]\nready = { by = \"sd_notify\" }\nlimits = { nice = 10 }\n",
+            "command = [\"/shared/spams.sh\"]\nready = { by = \"sd_notify\" }\nlimits = { nice = 19 }\n",
         )
         .boot();
     let mut bus = machine.bus();

@@ -3,36 +3,31 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod free_port;
 mod pid1_rig;
 mod supervised;
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use free_port::free_port;
 use pid1_rig::{Killed, Machine, server, sleeper};
 use supervised::{inside, kill, switches, until};
 
 #[test]
 fn services_start_restart_and_stop_with_the_machine() {
     let Some(folder) = Machine::folder("life") else { return };
-    Machine::service(&folder, "a", &sleeper(91001));
+    // No back-off stands before the first one: this one is longer than anybody waits here.
+    Machine::service(&folder, "a", &format!("{}restart = {{ base = \"30s\" }}\n", sleeper(91001)));
     Machine::service(&folder, "b", &format!("{}needs = [\"a\"]\n", sleeper(91002)));
     let mut machine = Machine::start(&folder, &[]);
-    let mut best = Duration::MAX;
     machine.one("91002");
-    for _ in 0..3 {
-        let old = machine.one("91001");
-        let start = Instant::now();
-        kill(old, libc::SIGKILL);
-        until("new process", || machine.processes("91001").into_iter().find(|pid| *pid != old));
-        best = best.min(start.elapsed());
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    println!("back after {best:?}");
-    // Sooner than the shortest back-off: none stands before the first one.
-    assert!(best < Duration::from_millis(100), "{best:?}");
+    let old = machine.one("91001");
+    let start = Instant::now();
+    kill(old, libc::SIGKILL);
+    until("new process", || machine.processes("91001").into_iter().find(|pid| *pid != old));
+    println!("back after {:?}", start.elapsed());
     machine.signal(libc::SIGTERM);
     let status = machine.end();
     assert!(status.success(), "{status}: {}", machine.log());
@@ -102,10 +97,10 @@ fn faults_that_do_not_end_give_a_shell_and_no_panic() {
     let machine = Machine::start(&folder, &[]);
     let service = machine.one("91041");
     // Of a process that is just being made nothing is kept.
-    std::thread::sleep(Duration::from_millis(500));
+    machine.sleeps();
     machine.signal(libc::SIGSEGV);
     machine.says("goes on after a fault (signal 11)");
-    std::thread::sleep(Duration::from_millis(500));
+    machine.sleeps();
     machine.signal(libc::SIGBUS);
     machine.says("faults too often: a shell");
     // The shell has read the end of its input and has ended by itself: it goes on with what there was.
@@ -130,7 +125,6 @@ fn renewal_keeps_every_process_and_loses_no_event() {
     until("all", || {
         client.try_request("service.list").filter(|list| list.matches("\"ready\"").count() == 20)
     });
-    let mut counts = std::collections::BTreeMap::<String, usize>::new();
     let mut killed = 0;
     let mut client = client.again();
     for round in 0..8_u32 {
@@ -144,21 +138,27 @@ fn renewal_keeps_every_process_and_loses_no_event() {
         }
         std::thread::sleep(Duration::from_millis(400));
     }
-    std::thread::sleep(Duration::from_millis(500));
-    client.publish("service.x.stopped", "{\"end\":true}");
+    // Every end is told, and every start, however long that takes; then nothing more.
+    let mut told = std::collections::BTreeMap::<String, usize>::new();
+    let mut asked = false;
     loop {
         let (subject, payload) = client.message();
         if payload.contains("\"end\"") {
             break;
         }
-        *counts.entry(subject.rsplit('.').next().unwrap().to_owned()).or_default() += 1;
+        *told.entry(subject.rsplit('.').next().unwrap().to_owned()).or_default() += 1;
+        let all = |state: &str| told.get(state).is_some_and(|told| *told >= killed);
+        if !asked && ["backoff", "starting", "ready"].into_iter().all(all) {
+            client.publish("service.x.stopped", "{\"end\":true}");
+            asked = true;
+        }
     }
-    println!("{killed} killed during 8 renewals: {counts:?}");
-    assert_eq!(counts.get("backoff").copied().unwrap_or(0), killed, "an end was not told");
-    assert_eq!(counts.get("starting").copied().unwrap_or(0), killed);
+    println!("{killed} killed during 8 renewals: {told:?}");
+    assert_eq!(told["backoff"], killed, "an end was not told");
+    assert_eq!(told["starting"], killed);
     let list = client.request("service.list");
     assert_eq!(list.matches("\"ready\"").count(), 20, "{list}");
-    assert_eq!(machine.processes("911").len(), 20);
+    until("twenty processes", || (machine.processes("sleep\x00911").len() == 20).then_some(()));
 }
 
 #[test]
@@ -205,23 +205,9 @@ fn an_idle_machine_makes_no_system_call() {
         std::thread::sleep(Duration::from_millis(700));
         (before == switches(machine.pid())).then_some(())
     });
-    let mut counts = Vec::new();
-    for _ in 0..3 {
-        let before = switches(machine.pid());
-        std::thread::sleep(Duration::from_secs(3));
-        counts.push(switches(machine.pid()) - before);
-        if counts.ends_with(&[0]) {
-            return;
-        }
-    }
-    // The kernel tells of pressure, and it does so where other tests use all there is.
-    let pressure = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
-    if pressure.starts_with("some avg10=0.") || pressure.is_empty() {
-        panic!("not idle: {counts:?}");
-    }
-    eprintln!(
-        "SKIPPED an_idle_machine_makes_no_system_call: this machine is under pressure, which it is told of"
-    );
+    let before = switches(machine.pid());
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(switches(machine.pid()) - before, 0);
 }
 
 #[test]
@@ -262,7 +248,7 @@ fn services_are_started_by_what_they_wait_for() {
     let Some(folder) = Machine::folder("triggers") else { return };
     let Some((server, address)) = server() else { return };
     let _server = Killed(server);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let out = |name: &str| folder.join(name).display().to_string();
     Machine::service(
         &folder,
@@ -321,7 +307,7 @@ fn readiness_in_every_way() {
     let Some(folder) = Machine::folder("ready") else { return };
     let Some((server, address)) = server() else { return };
     let _server = Killed(server);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let lunix = env!("CARGO_BIN_EXE_lunix");
     Machine::service(
         &folder,
@@ -331,7 +317,7 @@ fn readiness_in_every_way() {
     Machine::service(
         &folder,
         "never",
-        "command = [\"sh\", \"-c\", \"exec sleep 91092\"]\n[ready]\nfd = 5\ntimeout = \"30s\"\n",
+        "command = [\"sh\", \"-c\", \"exec sleep 91092\"]\n[ready]\nfd = 5\ntimeout = \"none\"\n",
     );
     Machine::service(
         &folder,
@@ -380,9 +366,11 @@ fn the_end_comes_in_order_by_whatever_asks_for_it() {
     let mut client = client.again();
     let start = Instant::now();
     client.publish("work.off", "");
-    let (mut order, mut all) = (Vec::new(), Vec::new());
+    let (mut order, mut all, mut times) = (Vec::new(), Vec::new(), std::collections::BTreeMap::new());
     while order.len() < 3 {
         let (subject, payload) = client.message();
+        let said: serde_json::Value = serde_json::from_str(&payload).unwrap();
+        times.insert(subject.clone(), said["at_us"].as_u64().unwrap());
         if subject.ends_with(".stopped") && !subject.contains("off") {
             order.push(subject.clone());
         }
@@ -393,7 +381,9 @@ fn the_end_comes_in_order_by_whatever_asks_for_it() {
     let status = machine.end();
     println!("down after {:?}: {status}", start.elapsed());
     assert!(!status.success(), "{status}");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    // Whom its own time-out ends waits for no other one.
+    let took = times["service.b.stopped"] - times["service.b.stopping"];
+    assert!((300_000..5_000_000).contains(&took), "{took} us");
 }
 
 #[test]

@@ -80,13 +80,14 @@ fn the_machine_is_as_its_settings_say_before_the_first_service() {
     assert_eq!(machine.read("modules"), "dummy numdummies=2\nbroken\n");
     assert_eq!(machine.read("checked"), "-p tmpfs\n");
     // What cannot be is said, each in a line, and stops nothing.
-    let said = machine.said();
-    for line in [
+    let lines = [
         "module broken: modprobe ended with 7",
         "net/ipv4/no_such_key: No such file or directory",
         "/var/missing: there is no /dev/no-disk",
         "watchdog /dev/no-dog: No such file or directory",
-    ] {
+    ];
+    let said = machine.says(&lines);
+    for line in lines {
         assert_eq!(said.matches(line).count(), 1, "{line} in {said}");
     }
     assert!(!said.contains("perhaps") && !said.contains("tmpfs: the check"), "{said}");
@@ -102,8 +103,9 @@ fn a_mistake_in_the_settings_is_named_and_stops_nothing() {
         .boot();
     let mut bus = machine.bus();
     bus.is("natsd", "ready");
-    let said = machine.said();
-    for line in ["init.toml:1:12: hostname: ", "init.toml:2:1: module: ", "init.toml:3:16: ctrl_alt_del: "] {
-        assert!(said.contains(line), "{line} in {said}");
-    }
+    machine.says(&[
+        "init.toml:1:12: hostname: ",
+        "init.toml:2:1: module: ",
+        "init.toml:3:16: ctrl_alt_del: ",
+    ]);
 }

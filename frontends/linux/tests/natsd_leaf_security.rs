@@ -1,12 +1,14 @@
 //! What those who mean no good try at the port for leaf nodes, and as a hub.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod free_port;
 mod natsd_peer;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use free_port::free_port;
 use natsd_peer::{PATIENCE, Server, wait_for};
 
 const CONNECT: &str =
@@ -14,7 +16,7 @@ const CONNECT: &str =
 
 /// A server with a port for leaf nodes, and that port.
 fn server(config: &str) -> (Server, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let leaves = format!(
         "leafnodes {{ listen: \"127.0.0.1:{port}\", authorization {{ user: u, password: p }} }}\n{config}"
     );

@@ -237,7 +237,7 @@ fn what_is_too_long_is_refused_and_leaves_nothing_behind() {
 
 #[test]
 fn who_never_finishes_or_never_says_who_it_is_is_closed() {
-    let server = Server::natsd("authorization { user: u, password: p, timeout: 0.3 }");
+    let server = Server::natsd("authorization { user: u, password: p, timeout: 1 }");
     let mut loris = dial(&server);
     let mut silent = dial(&server);
     let mut spaces = dial(&server);

@@ -7,7 +7,7 @@ mod tls;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -341,11 +341,12 @@ fn a_renewed_certificate_is_shown_after_a_reload() {
 fn too_many_handshakes_a_second_are_told_to_come_later() {
     let server = Server::with_tls("connection_rate_limit: 2", |_| {});
     let mut refused = 0;
-    // Three in one second, whenever seconds begin.
-    for _ in 0..6 {
-        let mut plain = Client(server.dial());
+    // All wait to be taken at once: three in one second, whenever seconds begin.
+    let clients: Vec<_> = (0..6).map(|_| Client(server.dial())).collect();
+    for mut plain in clients {
         assert!(plain.line().starts_with("INFO"));
-        plain.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        // Who has nothing more to say is closed, refused or not.
+        plain.0.shutdown(Shutdown::Write).unwrap();
         let mut text = String::new();
         let _ = plain.0.read_to_string(&mut text);
         refused += u32::from(text.contains("-ERR 'Connection throttling is active."));

@@ -169,7 +169,7 @@ fn tokens_end() {
     assert_eq!(said, VIOLATION);
     let later = realm.user_token(&revoked, &json!({}), &json!({"iat": now() + 11}));
     assert_eq!(with_token(&server, &revoked, &later).1, "PONG");
-    let soon = realm.user_token(&user, &json!({}), &json!({"exp": now() + 2}));
+    let soon = realm.user_token(&user, &json!({}), &json!({"exp": now() + 5}));
     let (mut client, said) = with_token(&server, &user, &soon);
     assert_eq!(said, "PONG");
     assert_eq!([client.line(), client.line()], ["-ERR 'User Authentication Expired'", ""]);
@@ -179,7 +179,7 @@ fn tokens_end() {
 fn tokens_of_accounts_end() {
     let (realm, user) = (Realm::new(), KeyPair::new_user());
     let nats = json!({"limits": {"subs": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1}});
-    let account = token(&realm.operator, &realm.account, "account", nats, &json!({"exp": now() + 3}));
+    let account = token(&realm.operator, &realm.account, "account", nats, &json!({"exp": now() + 8}));
     let server = Server::start(&format!(
         "operator: {}\nresolver: MEMORY\nresolver_preload {{ {}: {account} }}",
         realm.operator_token(),

@@ -368,7 +368,14 @@ fn who_settles_waits_for_what_has_happened() {
         return;
     }
     let mut world = World::new();
-    let rules = write_rules(&world, "KERNEL==\"slow*\", RUN+=\"/bin/sleep 0.2\", ENV{DONE}=\"1\"\n");
+    // The change waits until the test lets it go on.
+    let rules = write_rules(
+        &world,
+        "ACTION==\"add\", KERNEL==\"slow*\", RUN+=\"/bin/sleep 0.2\", ENV{DONE}=\"1\"\n\
+         ACTION==\"change\", KERNEL==\"slow*\", RUN+=\"/bin/sh -c 'read x < FOLDER/gate'\"\n",
+    );
+    let gate = world.folder.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
     let natsdev = |folder: &Path, arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lunix"));
         command
@@ -395,6 +402,8 @@ fn who_settles_waits_for_what_has_happened() {
     let late = natsdev(&world.folder, &["settle", "--timeout", "0"]);
     assert_eq!(late.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&late.stderr).contains("still being handled"));
+    fs::write(&gate, "open\n").unwrap();
+    assert_eq!(natsdev(&world.folder, &["settle"]).status.code(), Some(0));
 
     // This kernel takes no notice of who asks it to say something, so that the question stays where it was written.
     let file = world.sysfs.root.join("devices/virtual/mem/slow2/uevent");

@@ -72,16 +72,19 @@ fn usage_of_all_is_the_usage_of_each() {
         start("usages", &["--restarts", "0", "a=sleep 1000", "b=false", "c=sleep 1001"]);
     // Events before the first answer were passed over.
     until("failure", || Some(client.request("service.b.status")).filter(|said| said.contains("failed")));
-    let usages = json(&client.request("service.usage"));
-    let names: Vec<_> =
-        usages.as_array().unwrap().iter().map(|usage| usage["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["a", "c"]);
-    assert_eq!(usages[0]["rss"], json(&client.request("service.a.usage"))["rss"]);
-    let pid = init.processes("1001")[0];
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let rss = rss.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024;
-    assert_eq!(usages[1]["rss"].as_u64(), Some(rss));
+    let pid = until("process", || init.processes("sleep\x001001").first().copied());
+    // They may still be growing when they are first looked at.
+    until("the same in all places", || {
+        let usages = json(&client.request("service.usage"));
+        let names: Vec<_> =
+            usages.as_array().unwrap().iter().map(|usage| usage["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["a", "c"]);
+        let one = json(&client.request("service.a.usage"));
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let rss = rss.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024;
+        (usages[0]["rss"] == one["rss"] && usages[1]["rss"].as_u64() == Some(rss)).then_some(())
+    });
 }
 
 #[test]

@@ -313,7 +313,7 @@ fn nothing_is_mounted_unless_somebody_asks() {
     let Some((world, stick)) = world("nothing_is_mounted_unless_somebody_asks", true) else { return };
     let media = world.folder.join("media");
     let natsmount = Natsmount::start(&world, &[]);
-    assert!(natsmount.log().contains("no rules"), "{}", natsmount.log());
+    wait(|| natsmount.log().contains("no rules"), || format!("\"no rules\" in {}", natsmount.log()));
     let mut client = Client::connect();
     let node = json!({"devnode": stick.node}).to_string();
     client.publish("hardware.usb.add", &stick.event("ext4", "HOLIDAY"));
@@ -412,7 +412,7 @@ fn rules_are_read_again_and_mistakes_leave_the_old_ones() {
     let mut client = Client::connect();
     let add = stick.event("ext4", "HOLIDAY");
     reread("rules { usb: { mount: perhaps } }", "the old ones stay");
-    assert!(natsmount.log().contains("natsmount.conf:1:"), "{}", natsmount.log());
+    wait(|| natsmount.log().contains("natsmount.conf:1:"), || format!("the line in {}", natsmount.log()));
     client.publish("hardware.usb.add", &add);
     assert_eq!(client.request("volume.list", "")[0]["state"], "present");
     client.publish("hardware.usb.remove", &add);
@@ -521,6 +521,6 @@ trait TryRequest {
 
 impl TryRequest for Client {
     fn try_request(&mut self, subject: &str) -> Option<Value> {
-        self.ask(subject, "", std::time::Duration::from_millis(20))
+        self.ask(subject, "", std::time::Duration::from_millis(200))
     }
 }

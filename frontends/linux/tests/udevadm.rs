@@ -144,7 +144,12 @@ fn the_daemon_is_told_and_waited_for() {
         return;
     }
     let mut world = World::new();
-    handle(&mut world, "KERNEL==\"slow*\", RUN+=\"/bin/sleep 0.3\"\n");
+    // The slow ones wait until the test lets them go on.
+    let go = Path::new("/run/go");
+    handle(
+        &mut world,
+        "KERNEL==\"slow*\", RUN+=\"/bin/sh -c 'until [ -e /run/go ]; do sleep 0.01; done'\"\n",
+    );
     let told = |args: &[&str]| output(ours(args)).status.code();
     let all: &[fn(&[&str]) -> Command] = if has_theirs(name) { &[ours, theirs] } else { &[ours] };
     for (round, ask) in all.iter().enumerate() {
@@ -153,11 +158,13 @@ fn the_daemon_is_told_and_waited_for() {
         let told = |args: &[&str]| output(ask(args)).status.code();
         assert_eq!(told(&["settle", "--timeout=0"]), Some(1));
         assert_eq!(told(&["settle", "--timeout=0", "--exit-if-exists=/dev/null"]), Some(0));
+        fs::write(go, "").unwrap();
         assert_eq!(told(&["settle", "--timeout=20s"]), Some(0));
         for minor in minors {
             assert!(Path::new(&format!("/run/udev/data/c1:{minor}")).exists(), "{minor}");
         }
         assert_eq!(told(&["control", "--ping"]), Some(0));
+        fs::remove_file(go).unwrap();
     }
 
     fs::write(

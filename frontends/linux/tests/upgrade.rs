@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
 
+mod free_port;
 mod upgrade_rig;
 
 use std::fs;
@@ -12,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use free_port::free_port;
 use lunix_core::slots::Slot;
 use upgrade_rig::Rig;
 
@@ -255,7 +257,7 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let child = Command::new(env!("CARGO_BIN_EXE_lunix"))
             .args(["natsd", "-a", "127.0.0.1", "-p", &port.to_string()])
             .stderr(Stdio::null())

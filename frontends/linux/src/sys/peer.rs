@@ -334,13 +334,22 @@ mod tests {
         let Ok(diagnosis) = Diagnosis::open() else { return };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
-        let connect_from = |from: SocketAddr| {
+        // What another test starts meanwhile has a copy of the first socket until it is executed.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let connect_from = |from: SocketAddr| loop {
             let socket =
                 socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
             sockopt::set_socket_reuseaddr(&socket, true).unwrap();
             bind(&socket, &from).unwrap();
-            connect(&socket, &local).unwrap();
-            TcpStream::from(socket)
+            match connect(&socket, &local) {
+                Err(rustix::io::Errno::ADDRNOTAVAIL) if std::time::Instant::now() < until => {
+                    std::thread::yield_now()
+                }
+                result => {
+                    result.unwrap();
+                    break TcpStream::from(socket);
+                }
+            }
         };
         let first = connect_from(SocketAddr::from(([127, 0, 0, 1], 0)));
         let (accepted_first, peer) = listener.accept().unwrap();

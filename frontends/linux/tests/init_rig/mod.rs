@@ -10,7 +10,6 @@ mod processes;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -216,6 +215,17 @@ impl Machine {
         self.said.lock().unwrap().join("\n")
     }
 
+    /// Waits until all these are on its console, which is read a moment after it was written to; what is there then.
+    pub fn says(&self, texts: &[&str]) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let said = self.said();
+            let Some(missing) = texts.iter().find(|text| !said.contains(**text)) else { return said };
+            assert!(Instant::now() < end, "no '{missing}' in: {said}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Waits for a line on its console that holds `text`.
     pub fn line(&self, text: &str) -> String {
         let end = Instant::now() + PATIENCE;
@@ -240,12 +250,22 @@ impl Machine {
         found
     }
 
+    /// All that descend from process 1. Everybody is asked for the parent: in its list of children the kernel may leave
+    /// out one while another one ends (proc_pid_task_children(5)).
     fn everybody(&self) -> Vec<u32> {
-        let mut found = children(self.init);
+        let pids = fs::read_dir("/proc").unwrap().flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let mut parents: Vec<(u32, u32)> = pids.filter_map(|pid| Some((parent(pid)?, pid))).collect();
+        parents.sort_unstable();
+        let of = |pid: u32| {
+            let first = parents.partition_point(|(parent, _)| *parent < pid);
+            parents[first..].iter().take_while(move |(parent, _)| *parent == pid).map(|(_, child)| *child)
+        };
+        let mut found: Vec<u32> = of(self.init).collect();
         let mut next = 0;
         while let Some(&pid) = found.get(next) {
             next += 1;
-            found.extend(children(pid));
+            found.extend(of(pid));
         }
         found
     }
@@ -330,7 +350,16 @@ impl Drop for Machine {
     }
 }
 
+/// The parent (proc_pid_stat(5), the second after the name).
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// Written by a process of its own: what another thread starts meanwhile has our open files until it is executed, and
+/// what somebody has open for writing cannot be executed (ETXTBSY).
 fn write_script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let status = Command::new("sh").args(["-c", write]).arg(path).arg(text).status().unwrap();
+    assert!(status.success(), "{status}");
 }

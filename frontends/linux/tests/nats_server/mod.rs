@@ -4,9 +4,13 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+
+#[path = "../free_port/mod.rs"]
+pub(crate) mod free_port;
+
+use free_port::free_port;
 
 /// A server process on a port of its own, killed at the end.
 pub(crate) struct Server {
@@ -48,7 +52,7 @@ impl Server {
     }
 
     fn new(program: PathBuf, applet: &'static [&'static str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let socket = (!applet.is_empty()).then(|| {
             let name = format!("lunix-test-{}-{port}.sock", std::process::id());
             std::env::temp_dir().join(name)

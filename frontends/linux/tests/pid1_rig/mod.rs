@@ -3,13 +3,13 @@
 #![allow(unreachable_pub, reason = "a module of tests")]
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::supervised::{PATIENCE, children, kill, until};
+use crate::free_port::free_port;
+use crate::supervised::{PATIENCE, children, kill, switches, until};
 
 const NAMESPACES: &[&str] = &["--user", "--map-root-user", "--pid", "--mount", "--fork", "--kill-child"];
 
@@ -44,11 +44,13 @@ impl Machine {
         // It is called as the kernel calls it.
         let init = folder.join("init");
         let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lunix"), &init);
-        // Its groups are below one of its own, so that machines do not meet there.
+        // Its groups are below one of its own, so that machines do not meet there. Of the pressure that other tests make
+        // it is told nothing.
         let script = "for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do \
                 [ ! -e $root/cgroup.procs ] || { mkdir $root/$0 && mount --bind $root/$0 $root; }; \
             done; \
-            mount -t tmpfs x /run && mount -t proc proc /proc && exec \"$@\"";
+            mount -t tmpfs x /run && mount -t proc proc /proc && \
+            { [ ! -e /proc/pressure ] || mount -t tmpfs x /proc/pressure; } && exec \"$@\"";
         let child = Command::new("unshare")
             .args(NAMESPACES)
             .args(["sh", "-c", script])
@@ -103,6 +105,16 @@ impl Machine {
 
     pub fn one(&self, word: &str) -> u32 {
         until(word, || self.processes(word).first().copied())
+    }
+
+    /// Waits until it has done what there was to be done.
+    pub fn sleeps(&self) {
+        let state = |pid| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        until("rest", || {
+            let before = switches(self.pid());
+            std::thread::sleep(Duration::from_millis(100));
+            (state(self.pid()).contains(") S ") && switches(self.pid()) == before).then_some(())
+        });
     }
 
     pub fn signal(&self, signal: i32) {
@@ -163,7 +175,7 @@ pub fn sleeper(number: u32) -> String {
 
 /// Takes the events of services from a server that stands outside.
 pub fn server() -> Option<(Child, String)> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let child = Command::new(env!("CARGO_BIN_EXE_lunix"))
         .args(["natsd", "-a", "127.0.0.1", "-p", &port.to_string()])
         .stderr(Stdio::null())

@@ -156,10 +156,13 @@ impl World {
     /// Waits until natsdev's subscriptions have reached the server, which is after it says that it is connected.
     pub fn wait_for_answers(&self) {
         let mut client = Client::connect();
-        wait(
-            || client.ask("natsdev.stats", "", Duration::from_millis(20)).is_some(),
-            || "natsdev".to_owned(),
-        );
+        // A question that nobody has heard is not answered; one that was heard may take its time on a busy machine.
+        let mut patience = Duration::from_millis(10);
+        let mut asked = || {
+            patience = (patience * 2).min(Duration::from_secs(2));
+            client.ask("natsdev.stats", "", patience).is_some()
+        };
+        wait(&mut asked, || "natsdev".to_owned());
     }
 
     /// Gives natsdev no time to run, or gives it time again.

@@ -5,7 +5,7 @@
 mod processes;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -115,28 +115,33 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: &str) -> Self {
-        let stream = until("server", || TcpStream::connect(address).ok());
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        until("server", || Self::try_connect(address).ok())
+    }
+
+    /// Whoever looks whether a port is free listens on it for a moment: a connection to that one is reset.
+    fn try_connect(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut client = Self { stream: BufReader::new(stream), inbox: 0, address: address.to_owned() };
         // Events only: whoever subscribes to a request's subject counts as one who answers it.
         let states = ["starting", "ready", "stopping", "stopped", "failed", "backoff"];
         let states: String =
             states.iter().zip(1..).map(|(state, sid)| format!("SUB service.*.{state} {sid}\r\n")).collect();
         let connect = r#"CONNECT {"verbose":false,"protocol":1,"headers":true,"no_responders":true}"#;
-        client.send(&format!("{connect}\r\n{states}SUB _INBOX.natsinit.* 9\r\nPING\r\n"));
-        while client.read_line() != "PONG" {}
-        client
+        let hello = format!("{connect}\r\n{states}SUB _INBOX.natsinit.* 9\r\nPING\r\n");
+        client.stream.get_mut().write_all(hello.as_bytes())?;
+        let mut line = String::new();
+        while line.trim_end() != "PONG" {
+            line.clear();
+            if client.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(client)
     }
 
     fn send(&mut self, text: &str) {
         self.stream.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    fn read_line(&mut self) -> String {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "the server is gone");
-        line.trim_end().to_owned()
     }
 
     /// The next message: subject and payload.
@@ -165,10 +170,15 @@ impl Client {
 
     /// The next message whose subject is `subject`.
     pub fn event(&mut self, subject: &str) -> String {
+        self.find(|found| found == subject).1
+    }
+
+    /// The next message with such a subject.
+    pub fn find(&mut self, wanted: impl Fn(&str) -> bool) -> (String, String) {
         loop {
-            let (found, payload) = self.message();
-            if found == subject {
-                return payload;
+            let message = self.message();
+            if wanted(&message.0) {
+                return message;
             }
         }
     }
@@ -180,10 +190,22 @@ impl Client {
         let inbox = format!("_INBOX.natsinit.{}", self.inbox);
         let request = format!("PUB {subject} {inbox} 0\r\n\r\n");
         self.stream.get_mut().write_all(request.as_bytes()).ok()?;
-        self.stream.get_mut().set_read_timeout(Some(Duration::from_millis(250))).unwrap();
-        let answer = std::iter::from_fn(|| self.try_message()).find(|(found, _)| *found == inbox);
-        self.stream.get_mut().set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answers = std::iter::from_fn(|| self.message_within(Duration::from_millis(250)));
+        let answer = answers.find(|(found, _)| *found == inbox);
         answer.map(|(_, payload)| payload).filter(|payload| !payload.is_empty())
+    }
+
+    /// The next message, if it begins in time. Once it has begun it is read to its end.
+    fn message_within(&mut self, time: Duration) -> Option<(String, String)> {
+        if self.stream.buffer().is_empty() {
+            self.stream.get_mut().set_read_timeout(Some(time)).unwrap();
+            let begun = self.stream.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+            self.stream.get_mut().set_read_timeout(Some(PATIENCE)).unwrap();
+            if !begun {
+                return None;
+            }
+        }
+        self.try_message()
     }
 
     pub fn publish(&mut self, subject: &str, payload: &str) {

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn output(line: &str) -> io::Result<Vec<u8>> {
-        run(line.as_bytes(), [(&b"KEY"[..], &b"a value"[..])].into_iter(), Duration::from_secs(5))
+        run(line.as_bytes(), [(&b"KEY"[..], &b"a value"[..])].into_iter(), Duration::from_secs(60))
     }
 
     #[test]
