@@ -49,7 +49,7 @@ class Daemon:
         before = self.readiness()
         with self.log.open("a") as log:
             self.process = subprocess.Popen(self.command, stderr=log)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self.readiness() == before:
             assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()
             time.sleep(0.005)
@@ -80,7 +80,7 @@ class Place(threading.Thread):
                 raise OSError(ctypes.get_errno(), "setns")
         self.loop.run_forever()
 
-    def do(self, work, timeout=30):
+    def do(self, work, timeout=120):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
 

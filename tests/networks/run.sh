@@ -11,7 +11,7 @@ if ! why=$(unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && ip
     echo "SKIPPED $1: no network namespaces here: $why"
     exit 0
 fi
-[ -x "$cache/bin/python" ] || python3 -m venv "$cache"
+[ -x "$cache/bin/pip" ] || python3 -m venv "$cache"
 "$cache/bin/pip" --quiet --disable-pip-version-check install --requirement "$here/requirements.txt"
-exec timeout 240 unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && exec "$@"' sh \
+exec timeout 450 unshare $as_root --net --mount sh -c 'mount -t tmpfs tmpfs /run && exec "$@"' sh \
     "$cache/bin/python" "$here/$1.py"

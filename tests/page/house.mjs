@@ -35,7 +35,7 @@ export async function freePort() {
 
 // Waits until something holds, and answers what it was.
 export async function until(holds, what = "what is waited for") {
-  for (const deadline = Date.now() + 25_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
     const value = await holds();
     if (value) return value;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -116,12 +116,12 @@ export class House {
 
   // Until somebody answers.
   reach(subject) {
-    return until(() => this.nats.request(subject, "", { timeout: 500 }).catch(() => undefined), `whoever answers ${subject}`);
+    return until(() => this.nats.request(subject, "", { timeout: 1_000 }).catch(() => undefined), `whoever answers ${subject}`);
   }
 
   async ask(subject, payload = "") {
     const text = typeof payload === "string" ? payload : JSON.stringify(payload);
-    return (await this.nats.request(subject, text, { timeout: 10_000 })).json();
+    return (await this.nats.request(subject, text, { timeout: 30_000 })).json();
   }
 
   say(subject, payload) {

@@ -441,8 +441,8 @@ const site = `http://127.0.0.1:${server.address().port}`;
 const browser = await launch();
 const page = await visit(browser, house.page);
 const other = await visit(browser, house.page);
-page.setDefaultTimeout(25_000);
-other.setDefaultTimeout(25_000);
+page.setDefaultTimeout(60_000);
+other.setDefaultTimeout(60_000);
 
 let failed = 0;
 const only = process.env.ONLY;

@@ -26,4 +26,4 @@ if ! npm install --silent --no-audit --no-fund --no-package-lock >npm.log 2>&1 &
     echo "SKIPPED page: its packages cannot be had: $(grep -v '^$' npm.log | tail -n 1)"
     exit 0
 fi
-exec timeout --foreground 280 node "$script" "${folder:-}"
+exec timeout --foreground 900 node "$script" "${folder:-}"

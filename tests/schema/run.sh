@@ -11,4 +11,4 @@ if ! npm install --silent --no-audit --no-fund --no-package-lock >npm.log 2>&1 &
     echo "SKIPPED schema: its packages cannot be had: $(grep -v '^$' npm.log | tail -n 1)"
     exit 0
 fi
-NATS_URL=$1 exec timeout --foreground 240 node schema.mjs
+NATS_URL=$1 exec timeout --foreground 480 node schema.mjs

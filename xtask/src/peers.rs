@@ -31,7 +31,8 @@ pub fn cargo_deny() -> Result<PathBuf> {
 /// nats-py, in the environment that `tests/interop/python/run.sh` has, too.
 pub fn nats_py() -> Result<()> {
     let home = paths::cache()?.join("interop-python");
-    if !home.join("bin/python").exists() {
+    // pip comes last.
+    if !home.join("bin/pip").exists() {
         setup::need(setup::PYTHON)?;
         shell::quiet(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
     }

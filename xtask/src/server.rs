@@ -63,7 +63,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         let server = Self { child, port, program, scratch };
-        nats::Client::connect(port, Duration::from_secs(5))
+        nats::Client::connect(port, Duration::from_secs(60))
             .with_context(|| format!("natsd says:\n{}", server.log()))?;
         Ok(server)
     }

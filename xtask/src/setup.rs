@@ -221,17 +221,31 @@ pub fn need(tools: &[Tool]) -> Result<()> {
         bail!("this machine has no apt-get: install {} by its own means", programs.join(", "));
     }
     let root = shell::read(Command::new("id").arg("-u"))?.trim() == "0";
-    let install = |mut command: Command| -> Result<()> {
-        command.args(["apt-get", "install", "-y", "--no-install-recommends"]).args(&packages);
+    let install = |mut command: Command, packages: &[&str]| -> Result<()> {
+        command.args(["apt-get", "install", "-y", "--no-install-recommends"]);
+        // A machine that updates itself when it is started has the lock for a while.
+        command.args(["-o", "DPkg::Lock::Timeout=120"]).args(packages);
         eprintln!("setup: {}", shell::line(&command));
         shell::run(&mut command)
     };
     if root {
-        let mut command = Command::new("env");
-        command.arg("DEBIAN_FRONTEND=noninteractive");
-        // A fresh image's lists are empty.
-        shell::quiet(Command::new("apt-get").arg("update"))?;
-        install(command)?;
+        let by_root = || {
+            let mut command = Command::new("env");
+            command.arg("DEBIAN_FRONTEND=noninteractive");
+            command
+        };
+        // A fresh image's lists are empty; old ones may do where one of the sources is away.
+        if let Err(error) = shell::quiet(Command::new("apt-get").arg("update")) {
+            eprintln!("setup: {error:#}");
+        }
+        if install(by_root(), &packages).is_err() {
+            // One package that cannot be had keeps none of the others away.
+            for package in &packages {
+                if let Err(error) = install(by_root(), &[package]) {
+                    eprintln!("setup: {error:#}");
+                }
+            }
+        }
     } else {
         let line = format!("sudo apt-get install -y --no-install-recommends {}", packages.join(" "));
         if !io::stdin().is_terminal() {
@@ -244,7 +258,7 @@ pub fn need(tools: &[Tool]) -> Result<()> {
         if !answer.trim().eq_ignore_ascii_case("y") {
             bail!("run this once, then start again:\n  {line}");
         }
-        install(Command::new("sudo"))?;
+        install(Command::new("sudo"), &packages)?;
     }
     match self::missing(tools).first() {
         None => Ok(()),

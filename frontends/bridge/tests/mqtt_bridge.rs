@@ -223,6 +223,9 @@ fn what_is_retained_comes_and_goes() {
         let (gateway, local) = natsmqtt(&server, &path);
         let (line, body) = nats.message();
         assert!(line.starts_with("HMSG in.lamp ") && body.contains("Nmqtt-Retain: 1"), "{line} {body}");
+        // The gateway has heard it, too, before it is asked.
+        nats.say("SUB kept 3\r\nPUB mqtt.retained.in.lamp kept 0\r\n");
+        assert_eq!(payload(&nats.message().1), "on");
         // Devices here get it, too.
         let kept = Command::new("mosquitto_sub")
             .args(["-p", &local.to_string(), "-t", "in/+", "-C", "1", "-W", "30", "-F", "%t=%p r%r"])

@@ -8,12 +8,12 @@ use std::io::Read as _;
 use std::num::NonZeroU16;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunix_proto::mqtt::{
     ClientPacket, Connect, Delivery, List, Property, Publish, Qos, ReasonCode, Version, Will,
 };
-use mqtt_rig::{Client, Gateway, Nats, message, natsd, subscribe};
+use mqtt_rig::{Client, Gateway, Nats, PATIENCE, message, natsd, subscribe};
 
 const ONE: NonZeroU16 = NonZeroU16::MIN;
 
@@ -46,7 +46,7 @@ fn temperature0_in_every_version_and_both_ways() {
 
         let mut listener = Command::new("mosquitto_sub")
             .args(common)
-            .args(["-C", "1", "-W", "20"])
+            .args(["-C", "1", "-W", "60"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -191,8 +191,7 @@ fn the_end_is_said_to_everybody() {
     let server = natsd("-1");
     let mut gateway = Gateway::start(&server, &[]);
     let mut client = gateway.client("c", Version::V5);
-    let pid = gateway.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    gateway.signal("-TERM");
     assert!(client.next().unwrap().contains("ServerShuttingDown"));
     assert_eq!(client.next(), None);
     assert!(gateway.child.wait().unwrap().success());
@@ -254,10 +253,14 @@ fn a_server_that_comes_back_hears_who_is_connected() {
     let gateway = Gateway::start(&server, &[]);
     let port = server.address().port().to_string();
     let _lamp = gateway.client("lamp", Version::V5);
+    // It sleeps until somebody listens.
+    gateway.signal("-STOP");
     server.shutdown().unwrap();
     let server = natsd(&port);
     let mut nats = Nats::connect(&server);
     nats.say("SUB mqtt.client.connected 1");
+    nats.flush();
+    gateway.signal("-CONT");
     let (_, client) = event(&mut nats);
     assert_eq!((&client["client"], &client["again"]), (&"lamp".into(), &true.into()));
 }
@@ -292,11 +295,19 @@ fn the_kernel_asks_after_who_says_nothing() {
     let server = natsd("-1");
     let gateway = Gateway::start(&server, &[]);
     let client = gateway.client("silent", Version::V311);
-    // Its half of the connection, by both ports; the field after the queues is the timer: 02 is keepalive's.
+    // Its half of the connection, by both ports; the field after the queues is the timer: 02 is keepalive's, and only while
+    // its last words are not acknowledged it is another.
     let address = client.socket().local_addr().unwrap();
     let ports = (format!(":{}", gateway.hex_port()), format!(":{:04X}", address.port()));
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let fields = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    let mut ours = fields.filter(|line| line[1].ends_with(&ports.0) && line[2].ends_with(&ports.1));
-    assert!(ours.next().unwrap()[5].starts_with("02:"));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let fields = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let mut ours = fields.filter(|line| line[1].ends_with(&ports.0) && line[2].ends_with(&ports.1));
+        if ours.any(|line| line[5].starts_with("02:")) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ports:?}:\n{table}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -355,7 +355,7 @@ fn programs_of_mosquitto_get_what_came_before_it_died() {
     let (server, store) = (natsd("-1"), Store::new("mosquitto"));
     let gateway = Gateway::start(&server, &store.flags());
     let subscriber = |gateway: &Gateway, flags: &[&str]| {
-        let common = ["-p", &gateway.port(), "-i", "m", "-c", "-q", "2", "-t", "t/#", "-W", "20"];
+        let common = ["-p", &gateway.port(), "-i", "m", "-c", "-q", "2", "-t", "t/#", "-W", "60"];
         Command::new("mosquitto_sub").args(common).args(flags).output().unwrap()
     };
     assert!(subscriber(&gateway, &["-E"]).status.success());

@@ -164,7 +164,7 @@ fn with_a_certificate_of_ours_devices_speak_tls() {
             "-P",
             "secret",
         ])
-        .args(["-t", "down", "-C", "1", "-W", "20"])
+        .args(["-t", "down", "-C", "1", "-W", "60"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -269,8 +269,7 @@ fn a_renewed_certificate_is_shown_after_sighup() {
     let first = shown(&gateway, &folder);
     Authority::new(&folder, "ca").sign_server();
     let hang_up = |gateway: &mut Gateway| {
-        let pid = gateway.child.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        gateway.signal("-HUP");
         gateway.said()
     };
     assert!(hang_up(&mut gateway).ends_with("the certificates are read anew"));

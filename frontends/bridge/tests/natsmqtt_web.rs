@@ -8,7 +8,6 @@ mod mqtt_rig;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Command;
 
 use browser::{Browser, Control, KEY, upgrade};
 use lunix_proto::ws::{CloseCode, encode};
@@ -166,8 +165,7 @@ fn the_end_is_said_in_mqtt_and_in_a_frame() {
     // MQTT 5, in which there is a word for it.
     device.send(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a");
     assert_eq!(device.hear(1), *b"\x20");
-    let pid = gateway.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    gateway.signal("-TERM");
     assert_eq!(closed(&mut device).0, 1000);
     // DISCONNECT, server shutting down.
     assert!(device.said.windows(3).any(|three| three[0] == 0xE0 && three[2] == 0x8B), "{:?}", device.said);

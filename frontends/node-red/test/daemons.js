@@ -98,11 +98,11 @@ function listens(port) {
 
 /** Waits until `holds` gives something true, and gives it. */
 async function until(holds, what) {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
         const value = await holds();
         if (value) return value;
-        if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`);
+        if (Date.now() > deadline) throw new Error(`not within 60 s: ${what}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
     }
 }

@@ -32,4 +32,4 @@ audit=$(npm audit --omit=dev 2>&1) && echo "ok npm audit" || case $audit in
     ;;
 esac
 export NODE_NO_WARNINGS=1
-exec timeout --foreground 300 node --test --test-concurrency=1 --test-reporter="$cache/test/lines.js" test/*.test.js
+exec timeout --foreground 480 node --test --test-concurrency=1 --test-reporter="$cache/test/lines.js" test/*.test.js

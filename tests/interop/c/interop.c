@@ -23,7 +23,7 @@ static char why[256];
     } while (0)
 #define OK(call) CHECK((call) == NATS_OK)
 
-enum { PATIENCE_MS = 5000 };
+enum { PATIENCE_MS = 30000 };
 
 static bool pub_sub(natsConnection *nc) {
     natsSubscription *sub;
@@ -223,7 +223,7 @@ static bool reconnect(natsConnection *unused) {
     OK(natsOptions_SetReconnectWait(options, 50));
     OK(natsOptions_SetMaxReconnect(options, -1));
     OK(natsOptions_SetReconnectedCB(options, reconnected, (void *)&back));
-    for (int left = 100; natsConnection_Connect(&nc, options) != NATS_OK; left--) {
+    for (int left = 600; natsConnection_Connect(&nc, options) != NATS_OK; left--) {
         CHECK(left > 0);
         nats_Sleep(50);
     }
@@ -232,7 +232,7 @@ static bool reconnect(natsConnection *unused) {
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
     server = start(port);
-    for (int left = 200; !back; left--) {
+    for (int left = 600; !back; left--) {
         CHECK(left > 0);
         nats_Sleep(50);
     }

@@ -5,4 +5,4 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache="${LUNIX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lunix}/interop-c"
 mkdir -p "$cache"
 cc -std=gnu11 -O1 -Wall -Wextra -Werror -o "$cache/interop" "$here/interop.c" -lnats
-exec timeout 120 "$cache/interop" "$1"
+exec timeout 300 "$cache/interop" "$1"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from paho.mqtt.client import Client, MQTTv5, MQTTv31, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 def connect(scheme, url, version):

@@ -90,7 +90,7 @@ tests.properties = async (url, version) => {
 let failed = 0;
 async function run(name, test) {
   try {
-    const timer = AbortSignal.timeout(30_000);
+    const timer = AbortSignal.timeout(60_000);
     await Promise.race([test(), once(timer, "abort").then(() => assert.fail("no end"))]);
     console.log(`ok mqtt ${name}`);
   } catch (error) {

@@ -7,4 +7,4 @@ mkdir -p "$modules"
 cp "$here/package.json" "$here/interop.mjs" "$modules/"
 cd "$modules"
 npm install --silent --no-audit --no-fund --no-package-lock
-exec timeout 120 node interop.mjs "$1"
+exec timeout 300 node interop.mjs "$1"

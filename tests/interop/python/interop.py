@@ -23,7 +23,7 @@ async def settle(nc):
     inbox = nc.new_inbox()
     sub = await nc.subscribe(inbox)
     await nc.publish(inbox)
-    await sub.next_msg(timeout=10)
+    await sub.next_msg(timeout=20)
     await sub.unsubscribe()
 
 
@@ -33,7 +33,7 @@ async def pub_sub(nc):
     for i in range(100):
         await nc.publish("greet.all", b"%d" % i)
     for i in range(100):
-        message = await sub.next_msg(timeout=5)
+        message = await sub.next_msg(timeout=20)
         assert (message.subject, message.data) == ("greet.all", b"%d" % i)
 
 
@@ -43,8 +43,8 @@ async def wildcards(nc):
     star = await nc.subscribe("a.*.c")
     for subject in ["a", "a.b", "a.b.c", "a.b.c.d"]:
         await nc.publish(subject)
-    assert [(await tail.next_msg(timeout=5)).subject for _ in range(3)] == ["a.b", "a.b.c", "a.b.c.d"]
-    assert (await star.next_msg(timeout=5)).subject == "a.b.c"
+    assert [(await tail.next_msg(timeout=20)).subject for _ in range(3)] == ["a.b", "a.b.c", "a.b.c.d"]
+    assert (await star.next_msg(timeout=20)).subject == "a.b.c"
     assert (tail.pending_msgs, star.pending_msgs) == (0, 0)
 
 
@@ -55,22 +55,22 @@ async def request_reply(nc):
 
     await nc.subscribe("upper", cb=answer)
     for word in [b"one", b"two", b"three"]:
-        assert (await nc.request("upper", word, timeout=5)).data == word.upper()
-    assert (await nc.request("upper", b"old", timeout=5, old_style=True)).data == b"OLD"
+        assert (await nc.request("upper", word, timeout=20)).data == word.upper()
+    assert (await nc.request("upper", b"old", timeout=20, old_style=True)).data == b"OLD"
 
 
 @test
 async def headers(nc):
     sub = await nc.subscribe("headed")
     await nc.publish("headed", b"body", headers={"Name": "value", "Other": "x y"})
-    message = await sub.next_msg(timeout=5)
+    message = await sub.next_msg(timeout=20)
     assert message.data == b"body" and message.headers == {"Name": "value", "Other": "x y"}
 
 
 @test
 async def no_responders(nc):
     try:
-        await nc.request("nobody.listens", b"", timeout=5)
+        await nc.request("nobody.listens", b"", timeout=20)
     except NoRespondersError:
         return
     raise AssertionError("an answer")
@@ -114,7 +114,7 @@ async def unsubscribe_max(nc):
         await nc.publish("limited")
     await settle(nc)
     for _ in range(3):
-        await sub.next_msg(timeout=5)
+        await sub.next_msg(timeout=20)
     try:
         await sub.next_msg(timeout=0.2)
     except Exception:
@@ -126,7 +126,7 @@ async def unsubscribe_max(nc):
 async def max_payload(nc):
     sub = await nc.subscribe("large")
     await nc.publish("large", bytes(nc.max_payload))
-    assert len((await sub.next_msg(timeout=10)).data) == nc.max_payload
+    assert len((await sub.next_msg(timeout=20)).data) == nc.max_payload
     try:
         await nc.publish("large", bytes(nc.max_payload + 1))
     except MaxPayloadError:
@@ -149,7 +149,7 @@ async def no_echo(nc):
     await settle(nc)
     own = await quiet.subscribe("echo")
     await quiet.publish("echo")
-    await other.next_msg(timeout=5)
+    await other.next_msg(timeout=20)
     await quiet.flush()
     assert own.pending_msgs == 0
     await quiet.close()
@@ -160,7 +160,7 @@ async def verbose_and_pedantic(nc):
     strict = await nats.connect(URL, verbose=True, pedantic=True)
     sub = await strict.subscribe("strict")
     await strict.publish("strict", b"x")
-    assert (await sub.next_msg(timeout=5)).data == b"x"
+    assert (await sub.next_msg(timeout=20)).data == b"x"
     await settle(strict)
     await strict.close()
 
@@ -198,9 +198,9 @@ async def reconnect(_):
         server.kill()
         await server.wait()
         server = await start()
-        await asyncio.wait_for(back.wait(), 10)
+        await asyncio.wait_for(back.wait(), 30)
         await nc.publish("again", b"hello")
-        assert (await sub.next_msg(timeout=5)).data == b"hello"
+        assert (await sub.next_msg(timeout=20)).data == b"hello"
         await nc.close()
         server.terminate()
         assert await server.wait() == 0
@@ -218,8 +218,8 @@ async def main():
             print(f"SKIPPED {name}: $NATSD is not set", flush=True)
             continue
         try:
-            nc = await nats.connect(URL, error_cb=nothing, connect_timeout=5)
-            await asyncio.wait_for(function(nc), 30)
+            nc = await nats.connect(URL, error_cb=nothing, connect_timeout=20)
+            await asyncio.wait_for(function(nc), 60)
             await nc.close()
             print(f"ok {name}", flush=True)
         except Exception as error:

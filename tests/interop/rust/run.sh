@@ -4,4 +4,4 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target="${LUNIX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lunix}/interop-rust"
 cargo build --quiet --locked --manifest-path "$here/Cargo.toml" --target-dir "$target"
-exec timeout 120 "$target/debug/lunix-interop-rust" "$1"
+exec timeout 300 "$target/debug/lunix-interop-rust" "$1"

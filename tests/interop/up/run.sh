@@ -18,7 +18,7 @@ unset DBUS_SESSION_BUS_ADDRESS
 if command -v dbus-daemon >/dev/null && command -v notify-send >/dev/null; then
   dbus-daemon --session --nofork --print-address=1 >"$folder/bus" 2>/dev/null &
   desktop=$!
-  until [ -s "$folder/bus" ]; do sleep 0.1; done
+  until [ -s "$folder/bus" ] || ! kill -0 "$desktop" 2>/dev/null; do sleep 0.1; done
   DBUS_SESSION_BUS_ADDRESS=$(cat "$folder/bus")
   export DBUS_SESSION_BUS_ADDRESS
 fi
@@ -31,7 +31,7 @@ url=nats://127.0.0.1:$port
 check() {
   name=$1
   shift
-  for _ in $(seq 200); do
+  for _ in $(seq 600); do
     if "$@" >"$folder/last" 2>&1; then
       echo "ok $name"
       return

@@ -63,7 +63,7 @@ tests.pub_sub = async (nc) => {
 
 tests.request_reply = async (nc) => {
   nc.subscribe("upper", { callback: (_, m) => m.respond(m.string().toUpperCase()) });
-  assert.equal((await nc.request("upper", "one", { timeout: 5000 })).string(), "ONE");
+  assert.equal((await nc.request("upper", "one", { timeout: 20_000 })).string(), "ONE");
 };
 
 tests.headers = async (nc, { headers }) => {
@@ -76,7 +76,7 @@ tests.headers = async (nc, { headers }) => {
 };
 
 tests.no_responders = async (nc) => {
-  await assert.rejects(nc.request("nobody.listens", "", { timeout: 5000 }), /503|no responders/i);
+  await assert.rejects(nc.request("nobody.listens", "", { timeout: 20_000 }), /503|no responders/i);
 };
 
 tests.max_payload = async (nc) => {
@@ -229,7 +229,7 @@ async function pageReturns(nats) {
 let failed = 0;
 async function run(name, test) {
   try {
-    const timer = AbortSignal.timeout(30_000);
+    const timer = AbortSignal.timeout(60_000);
     await Promise.race([test(), once(timer, "abort").then(() => assert.fail("no end"))]);
     console.log(`ok web ${name}`);
   } catch (error) {

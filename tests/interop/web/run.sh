@@ -9,4 +9,4 @@ mkdir -p "$modules"
 cp "$here/package.json" "$here/interop.mjs" "$modules/"
 cd "$modules"
 npm install --silent --no-audit --no-fund --no-package-lock
-BRIDGE=$bridge exec timeout 180 node interop.mjs "$1"
+BRIDGE=$bridge exec timeout 400 node interop.mjs "$1"

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::gate::Run;
+use crate::nats::Client;
 use crate::paths::{Scratch, cache, root};
 use crate::shell;
+
+/// For Node to start on a busy machine, and to reach an emulated one.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `examples/node/usb-toast.mjs` on this machine, connected to the guest.
 pub(super) struct Example(Child);
@@ -38,10 +42,34 @@ impl Example {
             .stdout(Stdio::null())
             .spawn()
             .context("start node")?;
-        let example = Self(child);
-        // Its subscription is there when a third party's request finds it.
-        thread::sleep(Duration::from_secs(1));
+        let mut example = Self(child);
+        example.listens(nats_port)?;
         Ok(Some(example))
+    }
+
+    /// Waits until the server has its subscription.
+    fn listens(&mut self, nats_port: u16) -> Result<()> {
+        let mut client = Client::connect(nats_port, PATIENCE)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let asked =
+                client.request("$SYS.REQ.SERVER.PING.CONNZ", r#"{"subscriptions": true}"#, PATIENCE)?;
+            let told = asked.context("the server does not tell who is connected")?.json();
+            let mut connections = told["data"]["connections"].as_array().into_iter().flatten();
+            let there = connections.any(|connection| {
+                let subjects = connection["subscriptions_list"].as_array();
+                connection["lang"] == "nats.js"
+                    && subjects.is_some_and(|subjects| subjects.iter().any(|one| one == "hardware.usb.add"))
+            });
+            if there {
+                return Ok(());
+            }
+            if let Some(status) = self.0.try_wait()? {
+                bail!("usb-toast.mjs has ended: {status}");
+            }
+            ensure!(Instant::now() < deadline, "usb-toast.mjs does not listen: {told}");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 

@@ -26,7 +26,7 @@ const LEAST: u32 = 32;
 const DAEMONS: &[&str] = &["natsd", "natsdev", "natstoast", "natsmount"];
 
 /// For what somebody is asked or waited for on an emulated processor.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Whose kernel is built if it is not there: that of another board takes minutes more, which a whole run does not have.
 pub(super) const FIRST: &Board = &BOARDS[0];
@@ -175,11 +175,11 @@ impl Machine {
         self.number("sed -n 's/MemAvailable: *//p' /proc/meminfo")
     }
 
-    /// The number in the first word of what a line prints.
+    /// The number that a line of shell prints; what the console says by itself may stand between.
     pub(super) fn number(&mut self, line: &str) -> Result<u64> {
         let said = self.running.run(line)?;
-        let word = said.first().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
-        word.parse().with_context(|| format!("`{line}` says {said:?}"))
+        let found = said.iter().find_map(|line| line.split_whitespace().next()?.parse().ok());
+        found.with_context(|| format!("`{line}` says {said:?}"))
     }
 }
 
@@ -241,9 +241,16 @@ fn running(run: &mut Run, machine: &mut Machine) -> Result<()> {
     for line in machine.running.run("ps -o pid,rss,args")? {
         run.write(&line);
     }
-    let zombies = machine.number("grep -l '^State:.Z' /proc/[0-9]*/status | wc -l")?;
-    ensure!(zombies == 0, "{zombies} zombies");
-    Ok(())
+    // Somebody who ends in this moment is one, too, and is none in the next.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let zombies = machine.number("grep -l '^State:.Z' /proc/[0-9]*/status 2> /dev/null | wc -l")?;
+        if zombies == 0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{zombies} zombies");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn memory(run: &mut Run, machine: &mut Machine) -> Result<()> {

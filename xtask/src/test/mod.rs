@@ -54,7 +54,7 @@ const GATES: &[Gate] = &[
         20,
         scripts::differential,
     ),
-    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 5, scripts::leaves)
+    Gate::new("leaves", "natsd as leaf nodes of nats-server, across networks that break", 8, scripts::leaves)
         .with(setup::NETWORKS),
     Gate::new(
         "half-open",
@@ -117,7 +117,12 @@ pub fn run(names: &[&str], verbose: bool) -> Result<bool> {
         bail!("no gate {unknown}; `cargo xtask test --list` names them");
     }
     let gates = || GATES.iter().filter(|gate| names.is_empty() || names.contains(&gate.name));
-    let tools: Vec<Tool> = gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
+    let mut tools: Vec<Tool> =
+        gates().flat_map(|gate| gate.tools.iter().chain(gate.wants).copied()).collect();
+    if names.is_empty() {
+        // Before it is built beside the gates: nothing is installed while tests run.
+        tools.extend(setup::KERNEL);
+    }
     for lack in [setup::need(&tools), toolchain::complete()].into_iter().filter_map(Result::err) {
         eprintln!("setup: {lack:#}");
     }

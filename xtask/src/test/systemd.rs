@@ -3,7 +3,6 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +20,7 @@ use crate::vm::stick::{Layout, Stick};
 const BOOT: Duration = Duration::from_secs(240);
 
 /// For a command that waits for hardware.
-const NOTICED: Duration = Duration::from_secs(60);
+const NOTICED: Duration = Duration::from_secs(120);
 
 /// Before process 1: what docs/natsdev.md says, to the letter.
 const INSTALL: &str = "\
@@ -102,10 +101,8 @@ fn boot(
 
 /// Waits for the prompt and logs in.
 fn arrive(guest: &mut Rooted) -> Result<()> {
-    // The prompt ends in no newline, but its first line does.
-    guest.qemu.log.wait(BOOT, |line| line.starts_with("Debian GNU/Linux"))?;
-    // What comes before the prompt is thrown away.
-    thread::sleep(Duration::from_secs(1));
+    // What is typed before a prompt is thrown away.
+    guest.qemu.log.prompt(BOOT, |line| line.contains(" login: "))?;
     guest.qemu.console.write_all(b"root\n").context("write to the console")?;
     guest.run_for("stty -echo; export PS1= SYSTEMD_PAGER= SYSTEMD_COLORS=0", NOTICED)?;
     guest.run("true").map(drop)

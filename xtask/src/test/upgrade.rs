@@ -20,7 +20,7 @@ use crate::vm::board::{Boot, Flash, Running};
 const MEMORY: u32 = 64;
 
 /// Until a system on trial is healthy and confirmed, or has given up, on an emulated processor.
-const TRIAL: Duration = Duration::from_secs(90);
+const TRIAL: Duration = Duration::from_secs(240);
 
 /// Services of a system that cannot become healthy, as one of them does not do what it should.
 const ILL: &str = "\

@@ -14,7 +14,7 @@ use crate::vm::lunix::Guest;
 use crate::vm::stick::{Layout, Stick};
 
 /// From a stick's way in or out to what the bus says about it, on an emulated processor.
-const NOTICED: Duration = Duration::from_secs(30);
+const NOTICED: Duration = Duration::from_secs(90);
 
 /// How long nothing more may follow, to believe that nothing will.
 const QUIET: Duration = Duration::from_secs(2);
@@ -74,10 +74,21 @@ impl Witness {
         Ok(())
     }
 
+    /// Listens until the sticks' stories are as wanted.
+    fn hear_until(&mut self, wanted: impl Fn(&BTreeMap<String, Vec<String>>) -> bool) -> Result<()> {
+        let deadline = Instant::now() + NOTICED;
+        while !wanted(&self.stories()) {
+            match self.client.next(deadline)? {
+                Some(message) => self.heard.push(message),
+                None => bail!("it was not said within {NOTICED:?}; heard:\n{}", self.transcript()),
+            }
+        }
+        Ok(())
+    }
+
     /// Listens while nothing is expected any more.
     fn hear_out(&mut self) -> Result<()> {
-        let deadline = Instant::now() + QUIET;
-        while let Some(message) = self.client.next(deadline)? {
+        while let Some(message) = self.client.next(Instant::now() + QUIET)? {
             self.heard.push(message);
         }
         Ok(())
@@ -236,14 +247,10 @@ fn haste(run: &mut Run, guest: &mut Guest) -> Result<()> {
     // One more, unhurried, comes behind all of them.
     let last = Stick::make(&guest.scratch, 30, Layout::Partition)?;
     last.plug(&mut guest.qemu.qmp)?;
-    let deadline = Instant::now() + NOTICED;
-    while !witness.stories().contains_key(&last.serial()) {
-        let Some(message) = witness.client.next(deadline)? else {
-            bail!("the last stick was not noticed; heard:\n{}", witness.transcript());
-        };
-        witness.heard.push(message);
-    }
+    witness.hear_until(|stories| stories.contains_key(&last.serial()))?;
     last.unplug(&mut guest.qemu.qmp)?;
+    witness
+        .hear_until(|stories| stories.values().all(|story| story.last().is_some_and(|at| at == "remove")))?;
     witness.hear_out()?;
     run.write(&format!("{} of 11 were in for long enough", witness.count("hardware.usb.add")));
     for (serial, story) in witness.stories() {

@@ -75,10 +75,10 @@ pub struct Running {
 }
 
 /// From power-on to the prompt, on an emulated processor of a busy machine.
-const LOGIN: Duration = Duration::from_secs(120);
+const LOGIN: Duration = Duration::from_secs(240);
 
 /// For what a command may take.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(120);
 
 impl Running {
     /// Switches it on.

@@ -28,7 +28,7 @@ const ANSWERS: &[&str] = &["hardware.list", "toast.list", "volume.list"];
 /// MiB: what the target has, and what Debian's big kernel needs besides.
 pub const MEMORY: u32 = 256;
 
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_secs(180);
 /// For one question, before it is asked again.
 const ASK: Duration = Duration::from_millis(500);
 

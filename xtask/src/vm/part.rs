@@ -17,7 +17,7 @@ pub struct Part {
 }
 
 /// Until QEMU says so.
-const GONE: Duration = Duration::from_secs(30);
+const GONE: Duration = Duration::from_secs(90);
 
 impl Part {
     /// A device with QEMU's own properties, `driver` and `id` among them.

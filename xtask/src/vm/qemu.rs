@@ -275,15 +275,15 @@ mod tests {
         let log = Log::default();
         log.follow(ours, |_| {});
         theirs.write_all(b"one\r\ntwo").unwrap();
-        assert_eq!(log.wait(Duration::from_secs(5), |line| line == "one").unwrap(), "one");
+        assert_eq!(log.wait(Duration::from_secs(60), |line| line == "one").unwrap(), "one");
         theirs.write_all(b"!\nthree\n").unwrap();
-        assert_eq!(log.wait(Duration::from_secs(5), |line| line.starts_with("two")).unwrap(), "two!");
-        log.wait(Duration::from_secs(5), |line| line == "three").unwrap();
+        assert_eq!(log.wait(Duration::from_secs(60), |line| line.starts_with("two")).unwrap(), "two!");
+        log.wait(Duration::from_secs(60), |line| line == "three").unwrap();
         assert_eq!(log.tail(2), ["two!", "three"]);
         assert!(log.wait(Duration::from_millis(20), |line| line == "four").is_err());
         drop(theirs);
         assert_eq!(
-            log.wait(Duration::from_secs(5), |_| false).unwrap_err().to_string(),
+            log.wait(Duration::from_secs(60), |_| false).unwrap_err().to_string(),
             "the guest has ended"
         );
     }

@@ -17,7 +17,7 @@ pub struct Qmp {
 }
 
 /// QEMU answers a command at once; more than this means that it is gone.
-const ANSWER: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(60);
 
 impl Qmp {
     /// Reads the greeting and leaves negotiation mode.
@@ -130,9 +130,9 @@ mod tests {
         ];
         let mut qmp = Qmp::new(fake(script)).unwrap();
         assert_eq!(qmp.execute("x", json!({})).unwrap(), 7);
-        let second = qmp.wait_event("A", Duration::from_secs(5), |data| data["n"] == 2).unwrap();
+        let second = qmp.wait_event("A", Duration::from_secs(60), |data| data["n"] == 2).unwrap();
         assert_eq!(second["data"]["n"], 2);
-        assert_eq!(qmp.wait_event("A", Duration::from_secs(5), |_| true).unwrap()["data"]["n"], 1);
+        assert_eq!(qmp.wait_event("A", Duration::from_secs(60), |_| true).unwrap()["data"]["n"], 1);
         assert!(qmp.wait_event("A", Duration::from_millis(20), |_| true).is_err());
     }
 

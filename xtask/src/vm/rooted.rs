@@ -25,7 +25,7 @@ const MEMORY: u32 = 512;
 const FIRMWARE: usize = 2 << 20;
 
 /// For what a command may take.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(120);
 
 /// A file that the root gets before it is started.
 pub enum Extra<'a> {

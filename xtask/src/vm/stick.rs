@@ -93,7 +93,7 @@ impl Stick {
     /// Pulls it out, file system mounted or not, as people do.
     pub fn unplug(&self, qmp: &mut Qmp) -> Result<()> {
         qmp.execute("device_del", json!({ "id": self.id }))?;
-        qmp.wait_event("DEVICE_DELETED", Duration::from_secs(20), |data| data["device"] == *self.id)?;
+        qmp.wait_event("DEVICE_DELETED", Duration::from_secs(60), |data| data["device"] == *self.id)?;
         qmp.execute("blockdev-del", json!({ "node-name": format!("{}-file", self.id) }))?;
         Ok(())
     }

@@ -14,7 +14,7 @@ use lunix::natsd::Server;
 use crate::mqtt_rig::Nats;
 
 /// A loaded machine is slow; none is as slow as this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder of a test's own, removed when it is dropped.
 pub(crate) struct Folder(pub(crate) PathBuf);

@@ -16,7 +16,7 @@ use lunix_proto::mqtt::{
 };
 
 /// A loaded machine is slow; none is as slow as this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The multi-call program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_lunix-bridge");
@@ -109,10 +109,14 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
     /// Ends it as an init does, and says what it has said since it was connected.
     pub(crate) fn stop(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         let mut said = String::new();
         self.log.read_to_string(&mut said).unwrap();
         assert!(self.child.wait().unwrap().success());

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn pub_sub(nc: Client) -> Outcome {
     let mut sub = nc.subscribe("greet.*").await?;
@@ -190,7 +190,7 @@ async fn reconnect(_: Client) -> Outcome {
 async fn run<F: Future<Output = Outcome>>(url: &str, name: &str, test: impl FnOnce(Client) -> F) -> bool {
     let outcome = async {
         let nc = timeout(PATIENCE, async_nats::connect(url)).await??;
-        timeout(Duration::from_secs(30), test(nc.clone())).await??;
+        timeout(Duration::from_secs(60), test(nc.clone())).await??;
         Ok::<_, Box<dyn Error>>(nc.drain().await?)
     };
     match outcome.await {

@@ -18,7 +18,7 @@ use crate::vm::board::{Boot, Flash, Running};
 const MEMORY: u32 = 64;
 
 /// For what somebody is asked or waited for on an emulated processor of a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What must go on, whatever others do.
 const OTHERS: &[&str] = &["natsd", "natsdev", "natstoast", "natsmount", "getty", "good"];

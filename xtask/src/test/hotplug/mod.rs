@@ -26,7 +26,7 @@ use crate::vm::stick::{Layout, Stick};
 use crate::{compile, shell};
 
 /// From a device's way in or out to the end of all that follows from it, on an emulated processor.
-const NOTICED: Duration = Duration::from_secs(60);
+const NOTICED: Duration = Duration::from_secs(240);
 
 /// Who handles the devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ while :; do setsid sh; done
 /// `present N`: waits until the kernel and the drivers know so many sticks, keyboards, adapters and interfaces.
 const PRESENT: &str = "\
 #!/bin/sh
-for try in 1 2 3 4 5 6 7 8 9 10; do for part in 1 2 3 4 5 6 7 8 9 10; do
+until [ $((tries += 1)) -gt 600 ]; do
   found=\"$(ls -d /sys/class/block/sd* 2>/dev/null | wc -l)\"
   found=\"$found $(ls -d /sys/bus/hid/devices/*/input/input*/event* 2>/dev/null | wc -l)\"
   found=\"$found $(ls -d /sys/class/tty/ttyUSB* 2>/dev/null | wc -l)\"
@@ -91,7 +91,7 @@ for try in 1 2 3 4 5 6 7 8 9 10; do for part in 1 2 3 4 5 6 7 8 9 10; do
   found=\"$found $(ls -d /sys/bus/usb/devices/usb* 2>/dev/null | wc -l)\"
   [ \"$found\" = \"$*\" ] && udevadm settle && exit 0
   usleep 200000
-done; done
+done
 echo \"there are $found instead of $*\"
 exit 1
 ";
