@@ -27,7 +27,7 @@ fn ask(gateway: &Gateway, request: &str) -> TcpStream {
 }
 
 /// A device on a WebSocket.
-fn device(gateway: &Gateway, fields: &str) -> Browser {
+fn connect(gateway: &Gateway, fields: &str) -> Browser {
     let (device, head) = Browser::accepted(ask(gateway, &upgrade("/mqtt", fields)));
     assert!(head.contains("\r\nSec-WebSocket-Protocol: mqtt"), "{head}");
     device
@@ -47,7 +47,7 @@ fn mqtt_travels_in_frames_cut_anywhere() {
     let mut nats = Nats::connect(&server);
     nats.say("SUB a.b 1");
     nats.flush();
-    let mut device = device(&gateway, MQTT);
+    let mut device = connect(&gateway, MQTT);
     let (begin, end) = CONNECT.split_at(5);
     for part in [begin, b"", end] {
         device.send(part);
@@ -97,7 +97,7 @@ fn requests_that_are_none_are_told_what_is_expected() {
     let own = format!("Origin: http://{here}\r\n");
     for fields in [&own, "Origin: https://lunix.example\r\n", ""] {
         let fields = format!("Sec-WebSocket-Protocol: x, mqtt, mqttv3.1\r\n{fields}");
-        device(&gateway, &fields);
+        connect(&gateway, &fields);
     }
 }
 
@@ -106,7 +106,7 @@ fn who_speaks_for_somebody_else_is_not_lent_our_rights() {
     let server = natsd("-1");
     let gateway = start(&server, &[]);
     for (fields, answer) in [("", CONNACK), ("X-Forwarded-For: 10.0.0.1\r\n", b"\x20\x02\x00\x05")] {
-        let mut device = device(&gateway, &format!("{MQTT}{fields}"));
+        let mut device = connect(&gateway, &format!("{MQTT}{fields}"));
         device.send(CONNECT);
         assert_eq!(device.hear(4), answer);
     }
@@ -116,7 +116,7 @@ fn who_speaks_for_somebody_else_is_not_lent_our_rights() {
 fn frames_that_break_the_rules_are_told_which() {
     let server = natsd("-1");
     let gateway = start(&server, &[]);
-    let mut witness = device(&gateway, MQTT);
+    let mut witness = connect(&gateway, MQTT);
     witness.send(CONNECT);
     assert_eq!(witness.hear(4), CONNACK);
     for (frame, code) in [
@@ -130,16 +130,16 @@ fn frames_that_break_the_rules_are_told_which() {
         (b"\x81\x82\x00\x00\x00\x00hi", 1003),
         (b"\x81\x82\x00\x00\x00\x00\xff\xff", 1007),
     ] {
-        let mut device = device(&gateway, MQTT);
+        let mut device = connect(&gateway, MQTT);
         device.socket.write_all(frame).unwrap();
         assert_eq!(closed(&mut device).0, code, "{frame:?}");
     }
     // What is in good frames and is not MQTT.
-    let mut device = device(&gateway, MQTT);
+    let mut device = connect(&gateway, MQTT);
     device.send(b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(closed(&mut device).0, 1000);
     // A flood of Pings by somebody who does not read the answers.
-    let mut flood = device(&gateway, MQTT);
+    let mut flood = connect(&gateway, MQTT);
     flood.socket.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
     let mut ping = [0; 140];
     let len = encode::ping(&mut ping, &[b'x'; 125], Some(KEY)).unwrap();
@@ -161,7 +161,7 @@ fn frames_that_break_the_rules_are_told_which() {
 fn the_end_is_said_in_mqtt_and_in_a_frame() {
     let server = natsd("-1");
     let mut gateway = start(&server, &[]);
-    let mut device = device(&gateway, MQTT);
+    let mut device = connect(&gateway, MQTT);
     // MQTT 5, in which there is a word for it.
     device.send(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a");
     assert_eq!(device.hear(1), *b"\x20");

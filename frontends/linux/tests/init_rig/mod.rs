@@ -18,8 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use bus::Bus;
-use processes::children;
-pub use processes::{PATIENCE, inside, kill, until};
+pub use processes::*;
 
 const NAMESPACES: [&str; 6] = ["--user", "--map-root-user", "--pid", "--mount", "--net", "--uts"];
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-pub use processes::{PATIENCE, children, inside, kill, switches, until, zombies};
+pub use processes::*;
 
 /// A supervisor whose descendants are known by a mark in their environment.
 pub struct Supervisor {
