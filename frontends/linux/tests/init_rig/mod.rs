@@ -289,7 +289,7 @@ impl Machine {
 
     /// Ended processes that wait for process 1.
     pub fn zombies(&self) -> Vec<String> {
-        processes::zombies(self.init)
+        zombies(self.init)
     }
 
     /// The descriptors of process 1, as what they are.
