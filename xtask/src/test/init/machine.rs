@@ -69,6 +69,7 @@ impl Machine {
             append: "loglevel=5",
             parts: &parts,
             memory: MEMORY,
+            page: None,
         };
         Ok(Self { qemu: Qemu::start(&machine, |_| {})?, disk, _scratch: scratch })
     }
