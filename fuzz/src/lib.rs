@@ -14,6 +14,7 @@ pub mod leaf;
 pub mod machine;
 pub mod mount;
 pub mod mqtt;
+pub mod mqtt_store;
 pub mod nats;
 pub mod nkey;
 pub mod queue;
@@ -60,6 +61,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mqtt_client_stream", mqtt::client_stream),
     ("mqtt_remap", mqtt::remap),
     ("mqtt_server_stream", mqtt::server_stream),
+    ("mqtt_store_records", mqtt_store::records),
     ("mqtt_subject", mqtt::subject),
     ("nats_client_stream", nats::client_stream),
     ("nats_leaf_stream", nats::leaf_stream),

@@ -13,7 +13,7 @@ const HISTORY: usize = 4;
 
 type Machine = Toasts<SHOWN, WAITING, HISTORY, 128>;
 
-/// Operations of six bytes: kind, id, urgency, time-out, time that passes (2).
+/// Operations of six bytes: kind, id, urgency and whether it stays and is remembered, time-out, time that passes (2).
 pub fn ops(data: &[u8]) {
     let mut machine = Machine::new(Timeouts::STANDARD);
     let mut model = Model::default();
@@ -27,10 +27,12 @@ pub fn ops(data: &[u8]) {
         model.now += step;
         let now = Instant::from_micros(model.now * 1_000);
         let id = u32::from(id % 12);
+        let more = urgency / 3;
         let urgency = [Urgency::Low, Urgency::Normal, Urgency::Critical][usize::from(urgency % 3)];
         let timeout_ms = [None, Some(0), Some(u32::from(timeout) * 20)][usize::from(timeout % 3)];
         let summary = if kind == 255 { String::new() } else { format!("toast {kind}") };
-        let mut request = Request { urgency, timeout_ms, ..Request::new(&summary) };
+        let (resident, transient) = (more & 1 != 0, more & 2 != 0);
+        let mut request = Request { urgency, timeout_ms, resident, transient, ..Request::new(&summary) };
         request.actions[0] = (kind % 2 == 0).then_some(Offer { id: "go".into(), label: "".into() });
         let (input, result) = match kind % 8 {
             0 | 1 => (Input::Toast(&request), model.accept(&request, &summary, None)),
@@ -82,6 +84,8 @@ struct Entry {
     timeout: Option<u64>,
     since: u64,
     offers: bool,
+    resident: bool,
+    transient: bool,
     show: Option<Why>,
     close: Option<Reason>,
 }
@@ -138,6 +142,8 @@ impl Model {
             timeout,
             since: self.now,
             offers: request.actions[0].is_some(),
+            resident: request.resident,
+            transient: request.transient,
             show: None,
             close: None,
         };
@@ -183,7 +189,9 @@ impl Model {
         if !entry.offers {
             return Err(Refusal::NoAction(id));
         }
-        entry.close = Some(Reason::Dismissed);
+        if !entry.resident {
+            entry.close = Some(Reason::Dismissed);
+        }
         self.first.push(Event::Action(id, 0));
         Ok(id)
     }
@@ -201,15 +209,16 @@ impl Model {
         self.shown.retain(|entry| {
             let expired = entry.deadline().is_some_and(|deadline| deadline <= now);
             let reason = entry.close.or(expired.then_some(Reason::Expired));
-            gone.extend(reason.map(|reason| (entry.id, reason)));
+            gone.extend(reason.map(|reason| (entry.id, reason, entry.transient)));
             reason.is_none()
         });
         self.waiting.retain(|entry| {
-            gone.extend(entry.close.map(|reason| (entry.id, reason)));
+            gone.extend(entry.close.map(|reason| (entry.id, reason, entry.transient)));
             entry.close.is_none()
         });
-        events.extend(gone.iter().map(|&(id, reason)| Event::Closed(id, reason)));
-        self.history.extend(gone);
+        events.extend(gone.iter().map(|&(id, reason, _)| Event::Closed(id, reason)));
+        let kept = gone.into_iter().filter(|(_, _, transient)| !transient);
+        self.history.extend(kept.map(|(id, reason, _)| (id, reason)));
         while self.shown.len() < SHOWN && !self.waiting.is_empty() {
             let most = self.waiting.iter().map(|entry| entry.urgency).max();
             let index = self.waiting.iter().position(|entry| Some(entry.urgency) == most).unwrap();
@@ -246,6 +255,8 @@ pub fn json(data: &[u8]) {
             assert_eq!(request.timeout_ms.map(u64::from), number("timeout_ms"));
             assert_eq!(request.replaces.map(u64::from), number("replaces"));
             assert_eq!(request.progress.map(u64::from), number("progress"));
+            let truth = |key: &str| object.get(key).and_then(Value::as_bool).unwrap_or_default();
+            assert_eq!((request.resident, request.transient), (truth("resident"), truth("transient")));
         }
     }
     let Ok(request) = request else { return };
@@ -270,8 +281,8 @@ pub fn json(data: &[u8]) {
     assert_eq!(again.handle(Instant::default(), Input::Toast(&sent)).map(|id| id > 0), Ok(true));
     let second = again.view().present().last().unwrap();
     assert_eq!(
-        (second.summary(), second.body(), second.urgency()),
-        (toast.summary(), toast.body(), toast.urgency())
+        (second.summary(), second.body(), second.urgency(), second.is_resident(), second.is_transient()),
+        (toast.summary(), toast.body(), toast.urgency(), toast.is_resident(), toast.is_transient())
     );
     for room in [0, len / 2, len - 1] {
         assert_eq!(encode::show(&mut out[..room], toast, Why::New).unwrap_err().needed, len);

@@ -32,6 +32,16 @@ impl Device {
     /// A device that has said `CONNECT`; [`Device::welcomed`] waits for the answer. `window` messages of its own with QoS 1 and
     /// 2 are under way at most.
     pub fn open(address: SocketAddr, client_id: &str, window: u16) -> io::Result<Self> {
+        Self::connect(address, client_id, window, true)
+    }
+
+    /// As [`Device::open`], with a session that is kept, of which nothing is there yet.
+    pub fn open_kept(address: SocketAddr, client_id: &str, window: u16) -> io::Result<Self> {
+        Self::open(address, client_id, window)?.welcomed()?;
+        Self::connect(address, client_id, window, false)
+    }
+
+    fn connect(address: SocketAddr, client_id: &str, window: u16, clean_start: bool) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let mut device = Self {
@@ -47,7 +57,7 @@ impl Device {
         device.say(&ClientPacket::Connect(Connect {
             version: VERSION,
             bridge: false,
-            clean_start: true,
+            clean_start,
             keep_alive: 0,
             client_id,
             will: None,

@@ -16,6 +16,10 @@ pub struct Flood {
     pub subscribers: usize,
     pub size: usize,
     pub qos: Qos,
+    /// Messages with QoS 1 and 2 under way, of one device.
+    pub window: u16,
+    /// Subscribers have sessions that are kept.
+    pub is_kept: bool,
 }
 
 /// What came of it.
@@ -38,8 +42,8 @@ impl Outcome {
     }
 }
 
-/// What every server grants unless it is told otherwise: messages with QoS 1 and 2 under way, of one device.
-const WINDOW: u16 = 20;
+/// What every server grants of those unless it is told otherwise.
+pub const WINDOW: u16 = 20;
 /// What the slowest subscriber may be behind, so that no server gives up anything: bytes, bytes of all subscribers together,
 /// and messages with QoS 1 and 2.
 const BEHIND: usize = 256 << 10;
@@ -53,16 +57,17 @@ const TOPIC: &str = "bench/flood";
 impl Flood {
     /// Runs for `time`, and until everything has arrived and is acknowledged.
     pub fn run(self, server: &Server, time: Duration) -> io::Result<Outcome> {
-        let open = |kind: &str, count: usize| -> io::Result<Vec<Device>> {
+        let open = |kind: &str, count: usize, is_kept| -> io::Result<Vec<Device>> {
             let open = |index| {
-                let mut device = Device::open(server.address, &format!("{kind}{index}"), WINDOW)?;
+                let open = if is_kept { Device::open_kept } else { Device::open };
+                let mut device = open(server.address, &format!("{kind}{index}"), self.window)?;
                 device.welcomed()?;
                 Ok(device)
             };
             (0..count).map(open).collect()
         };
-        let mut devices = open("publisher", self.publishers)?;
-        devices.extend(open("subscriber", self.subscribers)?);
+        let mut devices = open("publisher", self.publishers, false)?;
+        devices.extend(open("subscriber", self.subscribers, self.is_kept)?);
         for device in &mut devices[self.publishers..] {
             device.subscribe(TOPIC, self.qos)?;
             device.subscribed()?;
@@ -108,7 +113,7 @@ impl Flood {
                 }
                 publisher.flush()?;
             }
-            let is_free = |device: &Device| device.free.len() == usize::from(WINDOW);
+            let is_free = |device: &Device| device.free.len() == usize::from(self.window);
             if over && slowest(devices) >= published && devices[..self.publishers].iter().all(is_free) {
                 break;
             }

@@ -18,12 +18,14 @@ use lunix_proto::mqtt::Qos;
 use rustix::process::{Resource, Rlimit};
 
 use crate::broker::table::{self, Table};
-use flood::Flood;
-use server::{Program, Server};
+use flood::{Flood, WINDOW};
+use server::{Keeps, Program, Server};
 
 const USAGE: &str = "usage: lunix-bench mqtt [--quick] [--rounds N] [--unix] \
     --natsmqtt PATH --natsd PATH [--mosquitto PATH] [--nats-server PATH] [ROW]...\n\
-    A ROW is a part of a row's name: '1:1', 'QoS 1', '16 B', 'latency', 'idle'; several must all be in it.";
+    A ROW is a part of a row's name: '1:1', 'QoS 1', '16 B', 'latency', 'store', 'idle'; several must all be in it.";
+
+const FLOOD: [&str; 7] = ["load", "server", "k msg/s", "CPU s/M msg", "peak MB", "rate x", "CPU x"];
 
 const QOS: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 
@@ -42,6 +44,7 @@ pub fn run(args: &[String]) -> io::Result<()> {
     allow_descriptors(plan.crowd + 256)?;
     plan.floods()?;
     plan.latencies()?;
+    plan.stores()?;
     plan.crowds()
 }
 
@@ -63,7 +66,7 @@ impl Plan {
                 "--unix" => with_unix = true,
                 "--natsmqtt" => bridge = Some(PathBuf::from(args.next()?)),
                 "--natsd" => lunix = Some(PathBuf::from(args.next()?)),
-                "--mosquitto" => plan.programs.push(Program::Mosquitto(args.next()?.into())),
+                "--mosquitto" => plan.programs.push(Program::Mosquitto(args.next()?.into(), Keeps::Never)),
                 "--nats-server" => plan.programs.push(Program::NatsServer(args.next()?.into())),
                 flag if flag.starts_with('-') => return None,
                 row => plan.rows.push(row.to_owned()),
@@ -72,9 +75,9 @@ impl Plan {
         let (bridge, lunix) = (bridge?, lunix?);
         if with_unix {
             let (bridge, lunix) = (bridge.clone(), lunix.clone());
-            plan.programs.insert(0, Program::Natsmqtt { bridge, lunix, unix: true });
+            plan.programs.insert(0, Program::Natsmqtt { bridge, lunix, unix: true, store: false });
         }
-        plan.programs.insert(0, Program::Natsmqtt { bridge, lunix, unix: false });
+        plan.programs.insert(0, Program::Natsmqtt { bridge, lunix, unix: false, store: false });
         Some(plan)
     }
 
@@ -86,10 +89,11 @@ impl Plan {
     fn turns<O>(
         &self,
         row: &str,
+        programs: &[Program],
         turn: impl Fn(&Server) -> io::Result<O>,
     ) -> io::Result<(Vec<Server>, Vec<Vec<O>>)> {
         let servers: Vec<Server> =
-            self.programs.iter().map(|program| Server::start(program, 2048)).collect::<io::Result<_>>()?;
+            programs.iter().map(|program| Server::start(program, 2048)).collect::<io::Result<_>>()?;
         let mut samples: Vec<Vec<O>> = servers.iter().map(|_| Vec::new()).collect();
         for round in 0..self.rounds {
             for step in 0..servers.len() {
@@ -103,38 +107,63 @@ impl Plan {
     }
 
     fn floods(&self) -> io::Result<()> {
-        let mut table =
-            Table::new(&["load", "server", "k msg/s", "CPU s/M msg", "peak MB", "rate x", "CPU x"]);
+        let mut table = Table::new(&FLOOD);
         for (publishers, subscribers) in [(1, 1), (10, 10), (1, 1000)] {
             for (qos, size) in QOS.into_iter().flat_map(|qos| [16, 256].map(|size| (qos, size))) {
-                let load = Flood { publishers, subscribers, size, qos };
+                let load = Flood { publishers, subscribers, size, qos, window: WINDOW, is_kept: false };
                 let row = format!("{publishers}:{subscribers} QoS {} {size} B", qos as u8);
                 let is_fan_out = subscribers == 1000;
                 if !self.wanted(&row) || is_fan_out && (qos != Qos::AtMostOnce || size != 16) {
                     continue;
                 }
-                let (servers, samples) = self.turns(&row, |server| load.run(server, self.time))?;
-                for (index, server) in servers.iter().enumerate() {
-                    let of =
-                        |value: fn(&flood::Outcome) -> f64| table::median(samples[index].iter().map(value));
-                    let pairs = || samples[0].iter().zip(&samples[index]);
-                    let mut cells = vec![
-                        table::number(of(flood::Outcome::rate) / 1e3),
-                        table::number(of(flood::Outcome::cost)),
-                        table::number(server.peak()? as f64 / 1e6),
-                    ];
-                    cells.extend(match index {
-                        0 => [String::new(), String::new()],
-                        _ => [
-                            table::ratio(pairs().map(|(ours, theirs)| ours.rate() / theirs.rate())),
-                            table::ratio(pairs().map(|(ours, theirs)| theirs.cost() / ours.cost())),
-                        ],
-                    });
-                    table.row(&row, server.name, &cells);
-                }
+                self.flood(&mut table, &row, &self.programs, load)?;
             }
         }
         table.print();
+        Ok(())
+    }
+
+    /// What it costs to keep everything: messages with QoS 1 to one kept session that is connected.
+    fn stores(&self) -> io::Result<()> {
+        let mut table = Table::new(&FLOOD);
+        let programs: Vec<Program> = self.programs.iter().flat_map(Program::keeping).collect();
+        for (publishers, window) in [(50, 20), (1, 1)] {
+            let row = format!("store, {publishers} publishing, {window} under way");
+            if self.wanted(&row) {
+                let load = Flood {
+                    publishers,
+                    subscribers: 1,
+                    size: 128,
+                    qos: Qos::AtLeastOnce,
+                    window,
+                    is_kept: true,
+                };
+                self.flood(&mut table, &row, &programs, load)?;
+            }
+        }
+        table.print();
+        Ok(())
+    }
+
+    fn flood(&self, table: &mut Table, row: &str, programs: &[Program], load: Flood) -> io::Result<()> {
+        let (servers, samples) = self.turns(row, programs, |server| load.run(server, self.time))?;
+        for (index, server) in servers.iter().enumerate() {
+            let of = |value: fn(&flood::Outcome) -> f64| table::median(samples[index].iter().map(value));
+            let pairs = || samples[0].iter().zip(&samples[index]);
+            let mut cells = vec![
+                table::number(of(flood::Outcome::rate) / 1e3),
+                table::number(of(flood::Outcome::cost)),
+                table::number(server.peak()? as f64 / 1e6),
+            ];
+            cells.extend(match index {
+                0 => [String::new(), String::new()],
+                _ => [
+                    table::ratio(pairs().map(|(ours, theirs)| ours.rate() / theirs.rate())),
+                    table::ratio(pairs().map(|(ours, theirs)| theirs.cost() / ours.cost())),
+                ],
+            });
+            table.row(row, server.name, &cells);
+        }
         Ok(())
     }
 
@@ -146,7 +175,7 @@ impl Plan {
             if !self.wanted(&row) {
                 continue;
             }
-            let (servers, samples) = self.turns(&row, |server| {
+            let (servers, samples) = self.turns(&row, &self.programs, |server| {
                 let outcome = pace::run(server, qos, 16, self.time)?;
                 Ok([outcome.latency[0], outcome.latency[1], outcome.cpu].map(|time| time.as_secs_f64() * 1e6))
             })?;

@@ -17,18 +17,48 @@ pub enum Program {
         bridge: PathBuf,
         lunix: PathBuf,
         unix: bool,
+        store: bool,
     },
-    Mosquitto(PathBuf),
+    Mosquitto(PathBuf, Keeps),
     /// With JetStream, which its MQTT needs.
     NatsServer(PathBuf),
 }
 
+/// When mosquitto writes what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    Never,
+    /// Every half hour, and at the end.
+    Seldom,
+    /// All of it after each change.
+    Always,
+}
+
 impl Program {
+    /// What of it there is to measure of what is kept on disk: nothing of nats-server, which always does.
+    pub fn keeping(&self) -> Vec<Self> {
+        match self {
+            Self::Natsmqtt { bridge, lunix, unix: false, .. } => [false, true]
+                .map(|store| {
+                    let (bridge, lunix) = (bridge.clone(), lunix.clone());
+                    Self::Natsmqtt { bridge, lunix, unix: false, store }
+                })
+                .to_vec(),
+            Self::Mosquitto(program, _) => {
+                [Keeps::Seldom, Keeps::Always].map(|keeps| Self::Mosquitto(program.clone(), keeps)).to_vec()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Natsmqtt { store: true, .. } => "natsmqtt --store",
             Self::Natsmqtt { unix: false, .. } => "natsmqtt",
             Self::Natsmqtt { unix: true, .. } => "natsmqtt, UNIX socket",
-            Self::Mosquitto(_) => "mosquitto",
+            Self::Mosquitto(_, Keeps::Never) => "mosquitto",
+            Self::Mosquitto(_, Keeps::Seldom) => "mosquitto, persistence",
+            Self::Mosquitto(_, Keeps::Always) => "mosquitto, autosave_on_changes",
             Self::NatsServer(_) => "nats-server",
         }
     }
@@ -53,14 +83,22 @@ impl Server {
         let mut server = Self { name: program.name(), processes: Vec::new(), address, folder };
         let config = server.folder.join("config");
         match program {
-            Program::Natsmqtt { bridge, lunix, unix } => {
-                server.natsmqtt(bridge, lunix, *unix, connections, &config)?;
+            Program::Natsmqtt { bridge, lunix, unix, store } => {
+                server.natsmqtt(bridge, lunix, *unix, *store, connections, &config)?;
             }
-            Program::Mosquitto(program) => {
-                let text = format!(
+            Program::Mosquitto(program, keeps) => {
+                let mut text = format!(
                     "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n",
                     address.port()
                 );
+                if *keeps != Keeps::Never {
+                    // As another user it could not write there.
+                    let folder = server.folder.display();
+                    text += &format!("user root\npersistence true\npersistence_location {folder}/\n");
+                }
+                if *keeps == Keeps::Always {
+                    text += "autosave_on_changes true\nautosave_interval 1\n";
+                }
                 fs::write(&config, text)?;
                 let mut command = Command::new(program);
                 command.arg("-c").arg(&config);
@@ -86,6 +124,7 @@ impl Server {
         bridge: &Path,
         lunix: &Path,
         unix: bool,
+        store: bool,
         connections: usize,
         config: &Path,
     ) -> io::Result<()> {
@@ -100,6 +139,9 @@ impl Server {
         let mut command = Command::new(bridge);
         command.args(["natsmqtt", "--anonymous", "--listen", &self.address.to_string(), "--nats", &url]);
         command.arg("--config").arg(config);
+        if store {
+            command.arg("--store").arg(self.folder.join("store"));
+        }
         self.add(command, self.address)?;
         self.processes.rotate_right(1);
         Ok(())

@@ -40,6 +40,8 @@ pub fn request(payload: &[u8]) -> Result<Request<'_>, Refusal> {
         timeout_ms: number(&object, "timeout_ms", "milliseconds, a whole number, 0 to 4294967295")?,
         replaces: number(&object, "replaces", ID)?,
         progress: progress(&object)?,
+        resident: truth(&object, "resident")?,
+        transient: truth(&object, "transient")?,
         actions: actions(&object)?,
     })
 }
@@ -125,6 +127,11 @@ fn number<N: TryFrom<u64>>(
     value(object, key).map(|value| fit(value).ok_or(Refusal::invalid(key, expected))).transpose()
 }
 
+fn truth(object: &Object<'_>, key: &'static str) -> Result<bool, Refusal> {
+    let Some(value) = value(object, key) else { return Ok(false) };
+    value.as_bool().ok_or(Refusal::invalid(key, "true or false"))
+}
+
 fn urgency(object: &Object<'_>) -> Result<Urgency, Refusal> {
     const EXPECTED: &str = "low, normal or critical";
     let Some(name) = string(object, "urgency", EXPECTED)? else { return Ok(Urgency::default()) };
@@ -195,7 +202,7 @@ mod tests {
     fn every_key_is_read() {
         let whole = request(
             br#" {"summary":"s\u00e9","body":"b\nc","app":"a","icon":"i","urgency":"critical","timeout_ms":0,
-                "replaces":7,"actions":[{"id":"ok","label":"Fine"},{"id":"no"}],"progress":100,"x":[{}]} "#,
+                "replaces":7,"resident":true,"transient":false,"actions":[{"id":"ok","label":"Fine"},{"id":"no"}],"progress":100,"x":[{}]} "#,
         )
         .unwrap();
         assert_eq!(said(whole.summary), "s\u{e9}");
@@ -203,6 +210,7 @@ mod tests {
         assert_eq!((said(whole.app), said(whole.icon)), ("a".into(), "i".into()));
         assert_eq!(whole.urgency, Urgency::Critical);
         assert_eq!((whole.timeout_ms, whole.replaces, whole.progress), (Some(0), Some(7), Some(100)));
+        assert_eq!((whole.resident, whole.transient), (true, false));
         let offers: std::vec::Vec<_> =
             whole.actions.iter().flatten().map(|offer| (said(offer.id), said(offer.label))).collect();
         assert_eq!(offers, [("ok".into(), "Fine".into()), ("no".into(), String::new())]);
@@ -216,6 +224,7 @@ mod tests {
         for (payload, error) in [
             (r#"{}"#, "summary: expected a string"),
             (r#"{"body":"b"}"#, "summary: expected a string"),
+            (r#"{"summary":"s","transient":1}"#, "transient: expected true or false"),
             (r#"{"summary":3}"#, "summary: expected a string"),
             (r#"{"summary":"s","urgency":"high"}"#, "urgency: expected low, normal or critical"),
             (r#"{"summary":"s","urgency":2}"#, "urgency: expected low, normal or critical"),

@@ -119,6 +119,11 @@ fn facts(json: &mut Writer<'_>, toast: Toast<'_>) {
     if let Some(percent) = toast.progress() {
         json.key("progress").number(percent.into());
     }
+    for (key, is_so) in [("resident", toast.is_resident()), ("transient", toast.is_transient())] {
+        if is_so {
+            json.key(key).bool(true);
+        }
+    }
     if toast.actions().next().is_some() {
         json.key("actions").begin_array();
         for (id, label) in toast.actions() {

@@ -40,7 +40,7 @@ pub enum Input<'b> {
     Close(u32),
     /// The user puts a toast away. At most 2 events.
     Dismiss(u32),
-    /// The user chooses one of a toast's actions; that dismisses it. At most 3 events.
+    /// The user chooses one of a toast's actions; that dismisses it unless it is resident. At most 3 events.
     Action(u32, Text<'b>),
     /// Listeners may have missed something: all that is shown is announced again. At most `SHOWN` events.
     Announce,
@@ -55,7 +55,7 @@ pub enum Event {
     Show(u32, Why),
     /// `toast.closed`. Each accepted [`Input::Toast`] ends in exactly one.
     Closed(u32, Reason),
-    /// `toast.action`: the action of that index, which the event [`Event::Closed`] follows.
+    /// `toast.action`: the action of that index, which the event [`Event::Closed`] follows unless the toast is resident.
     Action(u32, u8),
 }
 
@@ -69,6 +69,7 @@ pub enum Event {
 /// - The most urgent of those that wait is shown next, the oldest of these first.
 /// - A toast that replaces one that is present takes its id and place, and its time starts anew. An id
 ///   that was given once but is gone is given again; one that never was is ignored.
+/// - A resident toast stays when one of its actions is chosen; a transient one is not in the history.
 /// - Without room the request is refused; no toast is ever dropped for another one's sake.
 ///
 /// ```
@@ -129,7 +130,9 @@ impl<const SHOWN: usize, const WAITING: usize, const HISTORY: usize, const TEXT:
                 let chosen = slot.toast().actions().position(|(id, _)| id.chars().eq(action.chars()));
                 let index = chosen.and_then(|index| u8::try_from(index).ok());
                 slot.facts.pending.action = Some(index.ok_or(Refusal::NoAction(id))?);
-                slot.facts.pending.close = Some(Reason::Dismissed);
+                if !slot.facts.resident {
+                    slot.facts.pending.close = Some(Reason::Dismissed);
+                }
                 Ok(id)
             }
             Input::Announce => {
@@ -262,10 +265,12 @@ impl<const SHOWN: usize, const WAITING: usize, const HISTORY: usize, const TEXT:
         slot.facts.stage = Stage::Closed(reason);
         slot.facts.since = now;
         slot.facts.pending = Pending::default();
-        if self.history.is_full() && !self.history.is_empty() {
-            self.history.remove(0);
+        if !slot.facts.transient {
+            if self.history.is_full() && !self.history.is_empty() {
+                self.history.remove(0);
+            }
+            let _ = self.history.push(slot); // No room only where `HISTORY` is 0.
         }
-        let _ = self.history.push(slot); // No room only where `HISTORY` is 0.
         Some(Event::Closed(id, reason))
     }
 

@@ -76,6 +76,10 @@ pub struct Request<'b> {
     pub replaces: Option<u32>,
     /// How far something has come, 0 to 100.
     pub progress: Option<u8>,
+    /// An action that is chosen leaves it where it is.
+    pub resident: bool,
+    /// It is not remembered once it is closed.
+    pub transient: bool,
     /// What it offers, in order; the first `None` ends the list.
     pub actions: [Option<Offer<'b>>; MAX_ACTIONS],
 }

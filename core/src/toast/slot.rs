@@ -87,6 +87,8 @@ pub(super) struct Facts {
     pub(super) id: u32,
     pub(super) urgency: Urgency,
     pub(super) progress: Option<u8>,
+    pub(super) resident: bool,
+    pub(super) transient: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) stage: Stage,
     /// When it reached its stage.
@@ -128,6 +130,8 @@ impl<const TEXT: usize> Slot<TEXT> {
             id: 0,
             urgency: request.urgency,
             progress: request.progress,
+            resident: request.resident,
+            transient: request.transient,
             timeout,
             stage: Stage::Waiting,
             since: now,
@@ -264,6 +268,16 @@ impl<'t> Toast<'t> {
     /// How far something has come, 0 to 100.
     pub const fn progress(self) -> Option<u8> {
         self.facts.progress
+    }
+
+    /// An action that is chosen leaves it where it is.
+    pub const fn is_resident(self) -> bool {
+        self.facts.resident
+    }
+
+    /// It is not remembered once it is closed.
+    pub const fn is_transient(self) -> bool {
+        self.facts.transient
     }
 
     /// How long it is shown; `None` for ever.

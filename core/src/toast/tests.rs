@@ -63,6 +63,31 @@ fn a_toast_is_shown_expires_and_is_remembered() {
 }
 
 #[test]
+fn a_resident_toast_outlives_its_actions_and_a_transient_one_is_forgotten() {
+    let mut toasts = small();
+    let mut request = Request { resident: true, transient: true, ..critical("player") };
+    request.actions[0] = Some(Offer { id: "next".into(), label: "".into() });
+    let id = send(&mut toasts, 0, request);
+    assert_eq!(drained(&mut toasts), [Event::Show(id, Why::New)]);
+    for _ in 0..2 {
+        assert_eq!(toasts.handle(at(1), Input::Action(id, "next".into())), Ok(id));
+        assert_eq!(drained(&mut toasts), [Event::Action(id, 0)]);
+    }
+    let mut out = [0; 256];
+    let len = encode::show(&mut out, toasts.get(id).unwrap(), Why::New).unwrap();
+    assert_eq!(
+        core::str::from_utf8(&out[..len]).unwrap(),
+        concat!(
+            r#"{"id":1,"summary":"player","urgency":"critical","timeout_ms":0,"resident":true,"transient":true,"#,
+            r#""actions":[{"id":"next","label":"next"}]}"#
+        )
+    );
+    toasts.handle(at(2), Input::Dismiss(id)).unwrap();
+    assert_eq!(drained(&mut toasts), [Event::Closed(id, Reason::Dismissed)]);
+    assert!(toasts.get(id).is_none() && toasts.history().next().is_none());
+}
+
+#[test]
 fn waiting_does_not_count_and_urgency_goes_first() {
     let mut toasts = small();
     let first = send(&mut toasts, 0, Request::new("first"));

@@ -120,6 +120,45 @@ fn a_toasts_action_is_heard_by_who_offers_it() {
 }
 
 #[test]
+fn one_that_is_resident_stays_and_one_that_is_transient_is_forgotten() {
+    if !has("hints over D-Bus", &["dbus-daemon", "gdbus", "dbus-monitor"]) {
+        return;
+    }
+    let (session, machine) = (Session::start(), Machine::start());
+    let _desktop = machine.desktop(&session, &[], SERVER);
+    let (signals, mut nats) = (session.signals(), machine.nats());
+    nats.subscribe("toast.show");
+    let notify = |summary: &str, hints: &str| {
+        let to = ["-d", "org.freedesktop.Notifications", "-o", "/org/freedesktop/Notifications"];
+        let method = ["-m", "org.freedesktop.Notifications.Notify", "player", "0", ""];
+        let mut call = session.command("gdbus");
+        call.args(["call", "-e"]).args(to).args(method).args([summary, "", "['next', 'Next']", hints, "0"]);
+        let output = call.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        // (uint32 3,)
+        text(&output.stdout).split([' ', ',']).nth(1).unwrap().to_owned()
+    };
+    let stays = notify("stays", "{'resident': <true>, 'transient': <true>}");
+    let toast = nats.next("toast.show");
+    assert!(toast.contains(r#""resident":true,"transient":true"#), "{toast}");
+    let next = format!(r#"{{"id":{},"action":"next"}}"#, value(&toast, "id"));
+    for _ in 0..2 {
+        nats.publish("toast.action", &next);
+        assert_eq!(signals.signal(), ("ActionInvoked".to_owned(), vec![stays.clone(), "next".to_owned()]));
+    }
+    nats.publish("toast.dismiss", &value(&toast, "id"));
+    assert_eq!(signals.signal(), ("NotificationClosed".to_owned(), vec![stays, "2".to_owned()]));
+    let plain = notify("plain", "{'resident': <false>}");
+    let toast = nats.next("toast.show");
+    assert!(!toast.contains("resident") && !toast.contains("transient"), "{toast}");
+    nats.publish("toast.action", &format!(r#"{{"id":{},"action":"next"}}"#, value(&toast, "id")));
+    assert_eq!(signals.signal().0, "ActionInvoked");
+    assert_eq!(signals.signal(), ("NotificationClosed".to_owned(), vec![plain, "2".to_owned()]));
+    let history = nats.until_answered("toast.history");
+    assert!(history.contains("plain") && !history.contains("stays"), "{history}");
+}
+
+#[test]
 fn toasts_are_shown_by_the_server_that_is_there() {
     if !has("toasts on another notification server", &["dbus-daemon", "notify-send"]) {
         return;
@@ -132,11 +171,11 @@ fn toasts_are_shown_by_the_server_that_is_there() {
     here.subscribe("toast.*");
     there.subscribe("toast.*");
     let ask = r#"{"summary":"Hot","body":"75 < 80 & rising","app":"board","urgency":"critical",
-        "actions":[{"id":"off","label":"Turn it off"}],"progress":75}"#;
+        "actions":[{"id":"off","label":"Turn it off"}],"progress":75,"transient":true}"#;
     there.publish("toast.in", ask);
     let first = there.next("toast.show");
     let shown = here.next("toast.show");
-    for key in ["summary", "body", "app", "urgency", "timeout_ms", "progress"] {
+    for key in ["summary", "body", "app", "urgency", "timeout_ms", "progress", "transient"] {
         assert_eq!(value(&shown, key), value(&first, key));
     }
     // It changes, somebody chooses, and it is gone on both.

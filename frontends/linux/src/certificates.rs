@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::bus::TlsFiles;
 
@@ -36,6 +37,52 @@ pub fn client(files: &TlsFiles) -> Result<ClientConfig, String> {
         _ => return Err("expected a certificate and its key, or neither".to_owned()),
     };
     config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// What a server shows, and wants to be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerFiles<'f> {
+    /// Its certificate, and those that lead to its authority, in PEM.
+    pub certificate: &'f Path,
+    /// Its key, in PEM.
+    pub key: &'f Path,
+    /// Who connects must show a certificate.
+    pub verify: bool,
+    /// Those who sign that, in PEM; this machine's authorities without.
+    pub authorities: Option<&'f Path>,
+}
+
+/// How a server speaks TLS that shows, and wants to be shown, this. Sessions are not resumed: what was verified once may have expired.
+///
+/// # Errors
+/// Which file or choice is wrong, in one line.
+pub fn server(
+    files: ServerFiles<'_>,
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ServerConfig, String> {
+    let provider = Arc::new(provider);
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .map_err(|error| error.to_string())?;
+    let builder = if files.verify {
+        let authorities = match files.authorities {
+            Some(path) => authorities(path)?,
+            None => authorities_of_this_machine()?,
+        };
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
+            .build()
+            .map_err(|error| format!("ca_file: {error}"))?;
+        builder.with_client_cert_verifier(verifier)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder
+        .with_single_cert(read(files.certificate)?, key(files.key)?)
+        .map_err(|error| format!("{} and {}: {error}", files.certificate.display(), files.key.display()))?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 

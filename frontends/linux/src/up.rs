@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::applets;
 use crate::cli::{BASIC, Command, Flag, Hint, Matches, Style};
-use crate::natsinit::plan::{Origin, Plan, WEB, Wish};
+use crate::natsinit::plan::{MQTT, Origin, Plan, WEB, Wish};
 use crate::natsinit::{SHARED, start, wish};
 
 /// The command line of `lunix up`.
@@ -77,6 +77,9 @@ fn show(plan: &Plan, dry: bool) {
     // TCP first: it is what other programs take.
     for (at, url) in plan.urls.iter().rev().enumerate() {
         row(&mut text, if at == 0 { "server" } else { "" }, url);
+    }
+    if services.contains(&"natsmqtt") {
+        row(&mut text, "mqtt", &format!("mqtt://127.0.0.1:{MQTT}"));
     }
     if services.contains(&"natsws") {
         row(&mut text, "web page", &format!("http://127.0.0.1:{WEB}/"));

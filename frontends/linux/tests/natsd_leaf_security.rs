@@ -72,7 +72,7 @@ impl Leaf {
 
 #[test]
 fn who_has_not_joined_hears_and_says_nothing() {
-    let (server, port) = server("authorization { users: [ { user: root, password: r } ], timeout: 0.5 }");
+    let (server, port) = server("authorization { users: [ { user: root, password: r } ], timeout: 2 }");
     let mut root = server.connect("\"user\":\"root\",\"pass\":\"r\"");
     root.say("SUB > 1");
     root.sync();

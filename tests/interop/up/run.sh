@@ -52,6 +52,7 @@ retained() {
   "$folder/lunix" req --nats "$url" mqtt.retained.temperature0 '' | grep -q 17
 }
 check 'up: says where the page is' grep -q 'web page *http://127.0.0.1:8080/' "$folder/out"
+check 'up: says where devices connect' grep -q 'mqtt *mqtt://127.0.0.1:1883$' "$folder/out"
 check 'up: natsws is ready' ready natsws
 check 'up: natsmqtt is ready' ready natsmqtt
 check 'up: a browser gets the page' page

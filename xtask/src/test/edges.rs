@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What daemons are made of: command line, configuration, log, the bus. It takes no daemon from there.
     ("lunix-bridge", &["lunix-proto", "lunix-core", "lunix"]),
     ("lunix-inject", &["lunix-uevent"]),
-    ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix"]),
+    ("lunix-fuzz", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix", "lunix-bridge"]),
     ("lunix-bench", &["lunix-uevent", "lunix-proto", "lunix-core", "lunix-inject"]),
     ("no-alloc-link", &["lunix-uevent", "lunix-proto", "lunix-core"]),
     ("lm3s6965", &["lunix-proto", "lunix-core"]),

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use lunix::cli::Matches;
 
+pub use gateway::stored::{Records, Stored};
 pub use settings::COMMAND;
 use settings::Settings;
 

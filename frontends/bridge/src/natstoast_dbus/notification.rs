@@ -32,6 +32,10 @@ pub(super) struct Notification {
     pub(super) timeout_ms: Option<u32>,
     /// Per cent.
     pub(super) progress: Option<u8>,
+    /// An action leaves it where it is.
+    pub(super) resident: bool,
+    /// It is not remembered.
+    pub(super) transient: bool,
 }
 
 /// What it offers.
@@ -91,6 +95,8 @@ impl Notify {
             // Negative: as the server likes.
             timeout_ms: u32::try_from(timeout).ok(),
             progress: hints.progress,
+            resident: hints.resident,
+            transient: hints.transient,
         };
         let tag = is_name(hints.tag, KEY).then(|| hints.tag.to_owned());
         Some(Self { notification, replaces, tag, origin: hints.origin })
@@ -104,6 +110,7 @@ impl Notification {
             object.get(key).and_then(|value| value.as_str()).map(|text| all(text, most))
         };
         let number = |key| toast.get(key).and_then(|value| value.as_u64());
+        let truth = |key| toast.get(key).and_then(|value| value.as_bool()).unwrap_or_default();
         let action = |value: Value<'_>| {
             let offer = value.as_object()?;
             let id = text(&offer, "id", ID)?;
@@ -127,6 +134,8 @@ impl Notification {
                 .unwrap_or_default(),
             timeout_ms: number("timeout_ms").and_then(|ms| u32::try_from(ms).ok()),
             progress: number("progress").map(percent),
+            resident: truth("resident"),
+            transient: truth("transient"),
         })
     }
 
@@ -149,6 +158,11 @@ impl Notification {
             for (key, number) in numbers {
                 if let Some(number) = number {
                     json.key(key).number(number.into());
+                }
+            }
+            for (key, is_so) in [("resident", self.resident), ("transient", self.transient)] {
+                if is_so {
+                    json.key(key).bool(true);
                 }
             }
             if !self.actions.is_empty() {
@@ -177,16 +191,26 @@ struct Offers<'m>(Vec<(&'m str, &'m str)>);
 struct Hints<'m> {
     urgency: Urgency,
     progress: Option<u8>,
+    resident: bool,
+    transient: bool,
     tag: &'m str,
     picture: &'m str,
     origin: Option<u32>,
 }
 
-/// The value of a hint. What is neither text nor a whole number is passed over where it stands.
+/// The value of a hint. What is neither text, a whole number nor a truth is passed over where it stands.
 enum Hint<'m> {
     Text(&'m str),
     Number(i64),
+    Truth(bool),
     Other,
+}
+
+impl Hint<'_> {
+    /// Older programs say a truth as a number.
+    const fn is_true(&self) -> bool {
+        matches!(self, Self::Truth(true) | Self::Number(1))
+    }
 }
 
 impl Type for Offers<'_> {
@@ -242,6 +266,8 @@ impl<'m> Deserialize<'m> for Hints<'m> {
                         ("value", Hint::Number(value)) => {
                             hints.progress = Some(percent(value.max(0).unsigned_abs()))
                         }
+                        ("resident", hint) => hints.resident = hint.is_true(),
+                        ("transient", hint) => hints.transient = hint.is_true(),
                         ("image-path" | "image_path", Hint::Text(path)) => hints.picture = path,
                         (ORIGIN, Hint::Number(toast)) => hints.origin = u32::try_from(toast).ok(),
                         (name, Hint::Text(tag)) if TAGS.contains(&name) => hints.tag = tag,
@@ -278,8 +304,8 @@ impl<'m> Deserialize<'m> for Hint<'m> {
 
             numbers!(visit_u8 u8, visit_u16 u16, visit_u32 u32, visit_u64 u64, visit_i16 i16, visit_i32 i32, visit_i64 i64);
 
-            fn visit_bool<E>(self, _: bool) -> Result<Hint<'m>, E> {
-                Ok(Hint::Other)
+            fn visit_bool<E>(self, truth: bool) -> Result<Hint<'m>, E> {
+                Ok(Hint::Truth(truth))
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Hint<'m>, E> {
@@ -384,6 +410,7 @@ mod tests {
             ("image-path", Variant::from("/usr/share/x.png")),
             ("category", Variant::from("device")),
             ("transient", Variant::from(true)),
+            ("resident", Variant::from(1_i32)),
             // Nested as deep as a picture, and more of it than anybody wants.
             ("image-data", Variant::from((1_i32, 2_i32, vec![0_u8; 1 << 16]))),
             ("nested", Variant::new(Variant::from(vec![HashMap::from([("k", 1.5_f64)])]))),
@@ -396,7 +423,7 @@ mod tests {
         let request = String::from_utf8(notify.notification.request(Some(4))).unwrap();
         let expected = concat!(
             r#"{"summary":"one\u001b[2J","body":"two\nthree","app":"mail","icon":"/usr/share/x.png","urgency":"critical","#,
-            r#""timeout_ms":1500,"progress":100,"replaces":4,"#,
+            r#""timeout_ms":1500,"progress":100,"replaces":4,"resident":true,"transient":true,"#,
             r##""actions":[{"id":"default","label":""},{"id":"#1","label":"Long"}]}"##
         );
         assert_eq!(request, expected);
@@ -416,6 +443,8 @@ mod tests {
             ("urgency", Variant::from("high")),
             ("value", Variant::from("half")),
             (ORIGIN, Variant::from("three")),
+            ("resident", Variant::from("yes")),
+            ("transient", Variant::from(false)),
         ]);
         let long = "é".repeat(10_000);
         let odd = read(&(&long, 0, &long, &long, &long, vec![&long; 30], hints, 0));
@@ -423,6 +452,7 @@ mod tests {
             (odd.notification.urgency, odd.notification.progress, odd.origin),
             (Urgency::Normal, None, None)
         );
+        assert!(!odd.notification.resident && !odd.notification.transient);
         assert_eq!((odd.notification.icon.as_str(), odd.notification.actions.len()), ("", 0));
         assert!(odd.notification.summary.len() <= TITLE && odd.notification.body.len() <= BODY);
         let other = zbus::Message::method_call("/", "Notify").build(&("app", 0_u32)).unwrap();
@@ -459,12 +489,13 @@ mod tests {
 
     #[test]
     fn a_toast_is_read() {
-        let toast = br##"{"id":3,"summary":"s","body":"b\nc","app":"a","icon":"i","urgency":"low","timeout_ms":0,"progress":7,
+        let toast = br##"{"id":3,"summary":"s","body":"b\nc","app":"a","icon":"i","urgency":"low","timeout_ms":0,"progress":7,"resident":true,
             "actions":[{"id":"ok","label":"Fine"},{"id":"no"},{"label":"?"}],"state":"shown"}"##;
         let object = lunix_proto::json::parse(toast).unwrap().as_object().unwrap();
         let read = Notification::of_toast(&object).unwrap();
         assert_eq!((read.summary.as_str(), read.body.as_str(), read.urgency), ("s", "b\nc", Urgency::Low));
         assert_eq!((read.timeout_ms, read.progress), (Some(0), Some(7)));
+        assert_eq!((read.resident, read.transient), (true, false));
         let offers: Vec<_> =
             read.actions.iter().map(|action| (action.key.as_str(), action.label.as_str())).collect();
         assert_eq!(offers, [("ok", "Fine"), ("no", "no")]);

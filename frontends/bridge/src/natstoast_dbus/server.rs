@@ -87,6 +87,7 @@ struct Notification {
     tag: Option<String>,
     /// Ids and keys of its actions.
     actions: Vec<(String, String)>,
+    resident: bool,
     acted: bool,
 }
 
@@ -206,7 +207,7 @@ impl<C, R: Copy + Eq> Server<C, R> {
         self.end(toast, why);
     }
 
-    /// `toast.action`. Several presenters may say it.
+    /// `toast.action`. Several presenters may say it of a toast that is closed by it.
     pub(super) fn action(&mut self, toast: u32, action: &str) {
         let Some(notification) =
             self.notifications.iter_mut().find(|notification| notification.toast == toast)
@@ -216,7 +217,7 @@ impl<C, R: Copy + Eq> Server<C, R> {
         let chosen = notification.actions.iter().find(|(id, _)| id == action).filter(|_| !notification.acted);
         if let Some((_, key)) = chosen {
             self.said.push_back(Said::Invoked(notification.id, key.clone()));
-            notification.acted = true;
+            notification.acted = !notification.resident;
         }
     }
 
@@ -296,9 +297,10 @@ impl<C, R: Copy + Eq> Server<C, R> {
             self.end(oldest.toast, Why::Undefined);
         }
         let id = replaced.unwrap_or_else(|| self.fresh());
-        let actions = notify.notification.actions.into_iter().map(|action| (action.id, action.key)).collect();
-        let app = notify.notification.app;
-        self.notifications.push_back(Notification { id, toast, app, tag: notify.tag, actions, acted: false });
+        let Notify { notification, tag, .. } = notify;
+        let actions = notification.actions.into_iter().map(|action| (action.id, action.key)).collect();
+        let (app, resident) = (notification.app, notification.resident);
+        self.notifications.push_back(Notification { id, toast, app, tag, actions, resident, acted: false });
         id
     }
 
@@ -440,6 +442,22 @@ mod tests {
         assert_eq!(bench.said(), [Said::Invoked(id, key), Said::Closed(id, Why::Dismissed)]);
         let (server, nats) = bench.server();
         assert!(!server.close(nats, id));
+    }
+
+    #[test]
+    fn every_action_of_one_that_is_resident_is_heard() {
+        let mut bench = Bench::default();
+        let mut notify = named("player");
+        notify.notification.resident = true;
+        notify.notification.actions =
+            vec![Action { id: "next".into(), key: "next".into(), label: String::new() }];
+        let id = bench.shown(7, notify);
+        let (server, _) = bench.server();
+        server.action(7, "next");
+        server.action(7, "next");
+        server.closed(7, Reason::Dismissed);
+        let next = || Said::Invoked(id, "next".to_owned());
+        assert_eq!(bench.said(), [next(), next(), Said::Closed(id, Why::Dismissed)]);
     }
 
     #[test]

@@ -459,6 +459,10 @@ impl Session {
         };
         let mut hints = HashMap::from([("urgency", Variant::from(urgency)), (ORIGIN, Variant::from(toast))]);
         hints.extend(notification.progress.map(|percent| ("value", Variant::from(i32::from(percent)))));
+        let truths = [("resident", notification.resident), ("transient", notification.transient)];
+        hints.extend(
+            truths.into_iter().filter(|(_, is_so)| *is_so).map(|(name, _)| (name, Variant::from(true))),
+        );
         let actions: Vec<&str> = notification
             .actions
             .iter()

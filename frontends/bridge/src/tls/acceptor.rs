@@ -5,9 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use lunix::certificates::{self, Certificate};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{CertificateError, Error, InvalidMessage, ServerConfig};
+use rustls::crypto::ring;
+use rustls::{CertificateError, DEFAULT_VERSIONS, Error, InvalidMessage};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -79,28 +78,9 @@ fn read(terms: &Terms) -> Result<TlsAcceptor, String> {
     let (Some(certificate), Some(key)) = (&terms.cert_file, &terms.key_file) else {
         return Err("expected a certificate and its key".to_owned());
     };
-    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let builder = if terms.verify {
-        let authorities = match &terms.ca_file {
-            Some(path) => certificates::authorities(path)?,
-            None => certificates::authorities_of_this_machine()?,
-        };
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
-            .build()
-            .map_err(|error| error.to_string())?;
-        builder.with_client_cert_verifier(verifier)
-    } else {
-        builder.with_no_client_auth()
-    };
-    let mut config = builder
-        .with_single_cert(certificates::read(certificate)?, certificates::key(key)?)
-        .map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?;
-    // Nobody is known again: what was verified once may have expired.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    let authorities = terms.ca_file.as_deref();
+    let files = certificates::ServerFiles { certificate, key, verify: terms.verify, authorities };
+    let config = certificates::server(files, ring::default_provider(), DEFAULT_VERSIONS)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -82,7 +82,9 @@ const SUPERVISOR: &str = "natsinit";
 const ON_REQUEST: &[(&str, &str)] = &[("natsmount", "/etc/lunix/natsmount.conf")];
 const PORT: u16 = 4222;
 /// The daemons that other protocols come by, if their program is beside ours, and where they listen; 0 is the session bus.
-const BRIDGES: [(&str, u16); 3] = [("natsmqtt", 1883), ("natsws", WEB), ("natstoast-dbus", 0)];
+const BRIDGES: [(&str, u16); 3] = [("natsmqtt", MQTT), ("natsws", WEB), ("natstoast-dbus", 0)];
+/// Where devices connect.
+pub(crate) const MQTT: u16 = 1883;
 /// Where the page is.
 pub(crate) const WEB: u16 = 8080;
 

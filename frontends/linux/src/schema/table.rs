@@ -223,6 +223,8 @@ static TOAST_REQUEST: Shape = Shape {
         ),
         may("replaces", Whole, "the toast whose id and place it takes"),
         may("progress", Whole, "0 to 100"),
+        may("resident", Flag, "an action that is chosen does not close it"),
+        may("transient", Flag, "it is not in `toast.history`"),
         may("actions", Objects(&OFFER), "at most 6"),
     ]),
 };
@@ -241,6 +243,8 @@ static TOAST: Shape = Shape {
         must("urgency", Word(&["low", "normal", "critical"]), ""),
         must("timeout_ms", Whole, "how long it is shown; 0 = until it is closed"),
         may("progress", Whole, "0 to 100"),
+        may("resident", Flag, "true if an action that is chosen does not close it"),
+        may("transient", Flag, "true if it is not in `toast.history`"),
         may("actions", Objects(&OFFER), ""),
         may("again", Flag, "true where it was announced before and nothing has changed: after a reconnect"),
         may("state", Word(&["shown", "waiting", "expired", "dismissed", "closed"]), "in lists only"),
@@ -421,7 +425,7 @@ pub static GROUPS: &[Group] = &[
              Time spent waiting does not count.",
             "Escape sequences and control characters are removed from all texts, so a presenter may print them.",
             "The presenter that a user touches publishes `toast.action` or `toast.dismiss`; natstoast then closes the toast \
-             with the reason `dismissed`.",
+             with the reason `dismissed`; a resident one only if it was put away.",
             "After a reconnect all toasts that are shown are announced again, with `again: true`.",
             "A refused request is answered `{error}`, with the headers `Nats-Service-Error` and `Nats-Service-Error-Code`.",
         ],

@@ -19,7 +19,7 @@ use lunix_uevent::{Builder, Uevent};
 use serde_json::Value;
 
 /// How long anything may take before a test fails. Nothing waits that long on purpose.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const INSIDE: &str = "LUNIX_TEST_NAMESPACE";
 

@@ -20,7 +20,7 @@ use crate::natsmqtt::rules::Rules;
 use crate::natsmqtt::settings::LONGEST_PACKET;
 
 /// The longest client identifier, in bytes: sessions are kept by them, and NATS hears them. Servers must take 23 [MQTT-3.1.3-5].
-const LONGEST_CLIENT: usize = 1024;
+pub(super) const LONGEST_CLIENT: usize = 1024;
 
 /// What stands for "for ever" in a session expiry interval [MQTT 5: 3.1.2.11.2].
 const FOR_EVER: u32 = u32::MAX;

@@ -75,7 +75,7 @@ impl<U: Upstream> Gateway<U> {
         let Some(reply) = headers::Reply::own(heard.subject, &self.identity) else { return };
         let Some(mut message) = self.message(now, &Heard { subject: b"answer", ..*heard }) else { return };
         message.topic = reply.topic.into();
-        message.properties.extend(reply.correlation.map(Kept::Correlation));
+        reply.correlation.into_iter().for_each(|data| message.keep(Kept::Correlation(data)));
         // What finds no room is lost, as on NATS.
         self.offer(now, &message);
     }

@@ -22,7 +22,7 @@ use lunix_core::time::Instant;
 use lunix_proto::mqtt::Qos;
 use lunix_proto::nats::header::{Headers, Writer};
 
-use super::message::{Kept, Message};
+use super::message::{Kept, Message, is_binary, is_text};
 use super::names;
 use crate::natsmqtt::path::{self, PATH};
 
@@ -149,9 +149,12 @@ pub(super) fn decode(
                 message.from = session.and_then(|session| session.parse().ok());
             }
             PATH if path::is_path(value) => message.properties.push(Kept::Path(value.into())),
-            FORMAT => message.properties.push(Kept::Format(value == "1")),
-            CONTENT_TYPE if is_text(value) => message.properties.push(Kept::ContentType(value.into())),
-            CORRELATION => message.properties.extend(unhex(value).map(Kept::Correlation)),
+            FORMAT => message.keep(Kept::Format(value == "1")),
+            CONTENT_TYPE if is_text(value) => message.keep(Kept::ContentType(value.into())),
+            CORRELATION => {
+                let data = unhex(value).filter(|data| is_binary(data));
+                data.into_iter().for_each(|data| message.keep(Kept::Correlation(data)));
+            }
             PROPERTY => {
                 let pair = value.split_once('=');
                 let pair = pair.and_then(|(name, value)| Some((unpercent(name)?, unpercent(value)?)));
@@ -164,8 +167,8 @@ pub(super) fn decode(
         }
     }
     if let Some(reply) = reply.and_then(Reply::parse) {
-        message.properties.push(Kept::ResponseTopic(reply.topic.into()));
-        message.properties.extend(reply.correlation.map(Kept::Correlation));
+        message.keep(Kept::ResponseTopic(reply.topic.into()));
+        reply.correlation.into_iter().for_each(|data| message.keep(Kept::Correlation(data)));
     }
 }
 
@@ -218,11 +221,6 @@ fn is_name(name: &str) -> bool {
 /// Whether `value` comes out of a header as it went in.
 fn is_value(value: &str) -> bool {
     value.trim_ascii() == value && !value.bytes().any(|byte| matches!(byte, b'\r' | b'\n'))
-}
-
-/// Whether MQTT's text can hold it [MQTT 5: 1.5.4].
-fn is_text(text: &str) -> bool {
-    text.len() <= usize::from(u16::MAX) && !text.chars().any(char::is_control)
 }
 
 fn hex(data: &[u8]) -> String {
@@ -344,10 +342,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_can_have_once_the_last_header_says() {
+        let long = "00".repeat(70_000);
+        let header = format!(
+            "NATS/1.0\r\nContent-Type: a\r\nNmqtt-Format: 0\r\nContent-Type: b\r\nNmqtt-Format: 1\r\n\
+             Nmqtt-Correlation: 01\r\nNmqtt-Correlation: {long}\r\n\r\n"
+        );
+        let mut message = Message::default();
+        decode(&mut message, header.as_bytes(), None, NOW, &gateway(), Qos::AtLeastOnce);
+        let data = Kept::Correlation([1].into());
+        assert_eq!(message.properties, [Kept::ContentType("b".into()), Kept::Format(true), data]);
+    }
+
+    #[test]
     fn what_is_no_header_of_ours_does_no_harm() {
         let mut message = Message::default();
         let header = b"NATS/1.0\r\nNmqtt-Pub: 9\r\nNmqtt-Property: a%z=b\r\nNmqtt-Expiry: soon\r\nNmqtt-Correlation: abc\r\n\
-            Nmqtt-From: other.1\r\nX: \xff\r\n\r\n";
+            Nmqtt-From: other.1\r\nX: \xff\r\nY: \xef\xbf\xbe\r\n\r\n";
         decode(&mut message, header, None, NOW, &gateway(), Qos::AtLeastOnce);
         assert_eq!(message, Message { qos: Qos::AtLeastOnce, ..Message::default() });
     }

@@ -1,7 +1,9 @@
 //! A message, as all who get it share it.
 
+use std::mem::discriminant;
+
 use lunix_core::time::{Duration, Instant};
-use lunix_proto::mqtt::{List, Property, Qos};
+use lunix_proto::mqtt::{List, Property, Qos, topic};
 use serde::{Deserialize, Serialize};
 
 use crate::natsmqtt::path::PATH;
@@ -66,6 +68,34 @@ impl Kept {
         }
     }
 
+    /// Whether one packet can say all of them.
+    pub(super) fn are_valid(all: &[Self]) -> bool {
+        let mut singles = Vec::new();
+        all.iter().all(|kept| {
+            let kind = discriminant(kept);
+            let is_first = !singles.contains(&kind);
+            if kept.is_single() && is_first {
+                singles.push(kind);
+            }
+            kept.is_valid() && is_first
+        })
+    }
+
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Format(_) => true,
+            Self::ContentType(text) | Self::Path(text) => is_text(text),
+            Self::ResponseTopic(topic) => topic::is_name(topic) && is_text(topic),
+            Self::Correlation(data) => is_binary(data),
+            Self::User(name, value) => is_text(name) && is_text(value),
+        }
+    }
+
+    /// A message has one of its kind at most [MQTT 5: 3.3.2.3].
+    const fn is_single(&self) -> bool {
+        !matches!(self, Self::User(..) | Self::Path(_))
+    }
+
     fn size(&self) -> usize {
         match self {
             Self::Format(_) => 0,
@@ -76,7 +106,27 @@ impl Kept {
     }
 }
 
+/// Whether MQTT's text can hold it [MQTT 5: 1.5.4].
+pub(super) fn is_text(text: &str) -> bool {
+    // The last two of each plane, and a block of others.
+    let is_none = |code: u32| code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code);
+    is_binary(text.as_bytes()) && !text.chars().any(|char| char.is_control() || is_none(char.into()))
+}
+
+/// Whether MQTT's binary data can hold it [MQTT 5: 1.5.6].
+pub(super) fn is_binary(data: &[u8]) -> bool {
+    data.len() <= usize::from(u16::MAX)
+}
+
 impl Message {
+    /// Adds a property, instead of the one before where there can be only one.
+    pub(super) fn keep(&mut self, kept: Kept) {
+        if kept.is_single() {
+            self.properties.retain(|before| discriminant(before) != discriminant(&kept));
+        }
+        self.properties.push(kept);
+    }
+
     /// The sites that it has passed, with commas between; empty if no bridge has brought it.
     pub(in crate::natsmqtt) fn path(&self) -> &str {
         let path = self.properties.iter().find_map(|kept| match kept {
@@ -118,6 +168,24 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_there_can_be_one_the_last_counts() {
+        let mut message = Message::default();
+        for kept in [
+            Kept::User("a".into(), "1".into()),
+            Kept::ContentType("x".into()),
+            Kept::User("a".into(), "2".into()),
+            Kept::ContentType("y".into()),
+        ] {
+            message.keep(kept);
+        }
+        assert_eq!(message.properties.len(), 3);
+        assert_eq!(message.properties.last(), Some(&Kept::ContentType("y".into())));
+        assert!(Kept::are_valid(&message.properties));
+        message.properties.push(Kept::ContentType("z".into()));
+        assert!(!Kept::are_valid(&message.properties));
+    }
 
     #[test]
     fn a_life_is_counted_in_whole_seconds() {

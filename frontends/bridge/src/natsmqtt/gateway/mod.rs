@@ -29,6 +29,7 @@ mod refusal;
 mod restore;
 mod retained;
 pub(super) mod session;
+pub(super) mod stored;
 mod streams;
 mod subscribe;
 #[cfg(test)]

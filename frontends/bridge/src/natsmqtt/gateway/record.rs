@@ -4,17 +4,28 @@
 //! A key is a kind and numbers, the most significant byte first, or a text; a value is what postcard makes of the structures
 //! below. Times are those of the wall clock, so that they outlive the machine's monotonic one. Whoever changes the
 //! form of any raises the store's version.
+//!
+//! What is read is no more than what could have been written: numbers that leave room for more, texts that MQTT can say, and values
+//! that are no longer than two packets. Everything else is damage.
 
 use std::borrow::Cow;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
 
 use lunix_core::time::{Duration, Instant};
-use lunix_proto::mqtt::Qos;
+use lunix_proto::mqtt::{Qos, topic};
 use serde::{Deserialize, Serialize};
 
-use super::message::{Kept, Message};
+use super::connect::LONGEST_CLIENT;
+use super::message::{Kept, Message, is_text};
 use super::session::{Delivery, Grant, Session, SessionId, Stage, Will};
+use crate::natsmqtt::settings::LONGEST_PACKET;
+
+/// No counter comes as far: at a million a second, it would take 292 thousand years.
+const MOST: u64 = u64::MAX / 2;
+
+/// The longest value, in bytes. What is kept came as one packet, of which some lengths take a byte more here.
+const LONGEST: usize = 2 * LONGEST_PACKET;
 
 /// Names a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +85,16 @@ impl Key {
 
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
-    Some((u64::from_be_bytes(*number), rest))
+    Some((counted(u64::from_be_bytes(*number))?, rest))
+}
+
+fn counted(number: u64) -> Option<u64> {
+    (number <= MOST).then_some(number)
+}
+
+/// A subscription identifier is a variable byte integer [MQTT 5: 3.8.2.1.2].
+fn is_identifier(number: &NonZeroU32) -> bool {
+    number.get() < 1 << 28
 }
 
 /// Where the monotonic clock began, by the wall clock: microseconds since 1970.
@@ -120,6 +140,9 @@ impl<'r> MessageRecord<'r> {
 
     /// The message, by the number of its record.
     fn message(self, number: u64, epoch: Epoch) -> Option<Message> {
+        if !topic::is_name(self.topic) || !is_text(self.topic) || !Kept::are_valid(&self.properties) {
+            return None;
+        }
         Some(Message {
             number,
             topic: self.topic.into(),
@@ -139,7 +162,7 @@ struct SessionRecord<'r> {
     user: Option<&'r str>,
     is_bridge: bool,
     /// Seconds.
-    expiry: u64,
+    expiry: u32,
     /// There is none while it is connected.
     ends_at: Option<u64>,
     #[serde(borrow)]
@@ -151,7 +174,7 @@ struct WillRecord<'r> {
     #[serde(borrow)]
     message: MessageRecord<'r>,
     /// Seconds.
-    delay: u64,
+    delay: u32,
     expiry: Option<u32>,
     at: Option<u64>,
 }
@@ -181,6 +204,9 @@ fn encode(record: &impl Serialize) -> Vec<u8> {
 }
 
 fn decode<'r, T: Deserialize<'r>>(bytes: &'r [u8]) -> Option<T> {
+    if bytes.len() > LONGEST {
+        return None;
+    }
     let (record, rest) = postcard::take_from_bytes(bytes).ok()?;
     rest.is_empty().then_some(record)
 }
@@ -198,29 +224,37 @@ pub(super) fn of_session(session: &Session, epoch: Epoch) -> Vec<u8> {
         client: &session.client,
         user: session.user.as_deref(),
         is_bridge: session.is_bridge,
-        expiry: session.expiry.as_secs(),
+        expiry: seconds(session.expiry),
         ends_at: session.ends_at.map(|at| epoch.wall(at)),
         will: session.will.as_ref().map(|will| WillRecord {
             message: MessageRecord::of(&will.message, epoch),
-            delay: will.delay.as_secs(),
+            delay: seconds(will.delay),
             expiry: will.expiry,
             at: session.will_at.map(|at| epoch.wall(at)),
         }),
     })
 }
 
+/// No span that MQTT or a limit can say is longer.
+fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// A session that has no connection. What had one has lost it now; a clock that was set back gives it no longer than it asked for.
 pub(super) fn to_session(bytes: &[u8], now: Instant, epoch: Epoch) -> Option<Session> {
     let record: SessionRecord<'_> = decode(bytes)?;
+    if record.client.is_empty() || record.client.len() > LONGEST_CLIENT || !is_text(record.client) {
+        return None;
+    }
     let within =
         |at: Option<u64>, most: Duration| at.map_or(now + most, |at| epoch.instant(at).min(now + most));
     let mut session = Session::new(record.client.into());
     session.user = record.user.map(Into::into);
     session.is_bridge = record.is_bridge;
-    session.expiry = Duration::from_secs(record.expiry);
+    session.expiry = Duration::from_secs(record.expiry.into());
     session.ends_at = Some(within(record.ends_at, session.expiry));
     if let Some(will) = record.will {
-        let delay = Duration::from_secs(will.delay);
+        let delay = Duration::from_secs(will.delay.into());
         session.will_at = Some(within(will.at, delay));
         session.will = Some(Will { message: will.message.message(0, epoch)?, delay, expiry: will.expiry });
     }
@@ -235,6 +269,10 @@ pub(super) fn of_grant(grant: &Grant) -> Vec<u8> {
 
 pub(super) fn to_grant(bytes: &[u8], filter: Box<str>) -> Option<Grant> {
     let GrantRecord { age, qos, no_local, retain_as_published, identifier } = decode(bytes)?;
+    if !identifier.iter().all(is_identifier) {
+        return None;
+    }
+    let age = counted(age)?;
     Some(Grant { filter, age, qos: Qos::of(qos)?, no_local, retain_as_published, identifier })
 }
 
@@ -255,10 +293,15 @@ pub(super) fn to_delivery(
     message: impl FnOnce(u64) -> Option<Rc<Message>>,
 ) -> Option<(Delivery, Option<(NonZeroU16, Stage)>)> {
     let record: DeliveryRecord<'_> = decode(bytes)?;
+    let qos = Qos::of(record.qos).filter(|qos| *qos > Qos::AtMostOnce)?;
+    let is_released = record.flight.is_some_and(|(_, released)| released);
+    if is_released && qos != Qos::ExactlyOnce || !record.identifiers.iter().all(is_identifier) {
+        return None;
+    }
     let delivery = Delivery {
         number,
         message: message(record.message)?,
-        qos: Qos::of(record.qos)?,
+        qos,
         retain: record.retain,
         identifiers: record.identifiers.into_owned(),
     };

@@ -1,6 +1,7 @@
 //! The gateway's state out of what is on disk, and its records as they are now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU16;
 use std::rc::Rc;
 
 use lunix_core::time::Instant;
@@ -22,6 +23,8 @@ pub(in crate::natsmqtt) struct Restoring<'g, U: Upstream, R> {
     epoch: Epoch,
     rules: R,
     messages: HashMap<u64, Rc<Message>>,
+    /// Packet identifiers that are in use.
+    flights: HashSet<(SessionId, NonZeroU16)>,
 }
 
 impl<U: Upstream> Gateway<U> {
@@ -32,7 +35,7 @@ impl<U: Upstream> Gateway<U> {
         epoch: Epoch,
         rules: R,
     ) -> Restoring<'_, U, R> {
-        Restoring { gateway: self, now, epoch, rules, messages: HashMap::new() }
+        Restoring { gateway: self, now, epoch, rules, messages: HashMap::new(), flights: HashSet::new() }
     }
 
     /// What has changed is to be written as it is now.
@@ -108,6 +111,9 @@ impl<U: Upstream, R: Fn(Option<&str>) -> Option<Rc<Rules>>> Restoring<'_, U, R> 
                 gateway.last = gateway.last.max(number);
                 let find = |number| self.messages.get(&number).cloned();
                 let (delivery, flight) = record::to_delivery(value, number, find)?;
+                if !flight.is_none_or(|(packet_id, _)| self.flights.insert((id, packet_id))) {
+                    return None;
+                }
                 let message = delivery.message.clone();
                 let taken = gateway.sessions.get_mut(&id).is_some_and(|session| {
                     session.outbound.restore(delivery, flight, limits.queue, limits.queue_bytes)
@@ -120,7 +126,7 @@ impl<U: Upstream, R: Fn(Option<&str>) -> Option<Rc<Rules>>> Restoring<'_, U, R> 
             Key::Retained(topic) => {
                 let number = gateway.next_id();
                 let message = record::to_message(value, number, *epoch)?;
-                if message.topic != topic {
+                if message.topic != topic || message.payload.is_empty() {
                     return None;
                 }
                 let Gateway { retained, journal, .. } = &mut **gateway;

@@ -8,12 +8,11 @@ use lunix_core::time::Instant;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite as suites, kx_group as groups};
 use rustls::pki_types::CertificateDer;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 use x509_cert::der::{Decode as _, Encode as _};
 
 use super::stream::Stream;
-use crate::certificates;
+use crate::certificates::{self, ServerFiles};
 use crate::natsd::settings::{First, Tls, TlsVersion};
 
 /// Makes connections of sockets. Those it has made keep what they began with when it is made anew.
@@ -47,28 +46,9 @@ impl Acceptor {
         let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) else {
             return Err("expected cert_file and key_file".to_owned());
         };
-        let builder = ServerConfig::builder_with_provider(Arc::new(provider(settings)?))
-            .with_protocol_versions(versions(settings))
-            .map_err(|error| error.to_string())?;
-        let builder = if settings.verify {
-            let authorities = match &settings.ca_file {
-                Some(path) => certificates::authorities(path)?,
-                None => certificates::authorities_of_this_machine()?,
-            };
-            let authorities = Arc::new(authorities);
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(authorities, Arc::new(provider(settings)?))
-                    .build()
-                    .map_err(|error| format!("ca_file: {error}"))?;
-            builder.with_client_cert_verifier(verifier)
-        } else {
-            builder.with_no_client_auth()
-        };
-        let mut config = builder
-            .with_single_cert(certificates::read(certificate)?, certificates::key(key)?)
-            .map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
+        let authorities = settings.ca_file.as_deref();
+        let files = ServerFiles { certificate, key, verify: settings.verify, authorities };
+        let config = certificates::server(files, provider(settings)?, versions(settings))?;
         let terms = Terms {
             config: Arc::new(config),
             first: settings.first,
