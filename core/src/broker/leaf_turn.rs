@@ -10,7 +10,7 @@ use super::leaf::{self, LeafTerms, SYNC_BORDERS, SYNC_PENDING};
 use super::leaf_action::{self, LeafAction, LeafDelivery, LeafInterest, Pattern, Told};
 use super::leaf_interest::Interest;
 use super::memory::{Memory, Table, Tables};
-use super::passage::{Passage, fattest};
+use super::passage::Passage;
 use super::pool::{NONE, at, at_mut};
 use super::router::place_key;
 use super::text::Text;
@@ -470,7 +470,7 @@ impl Machine {
     ) -> Option<Step<'t>> {
         let &leaf::Leaf { client, queues, .. } = at(tables.leaves, leaf)?;
         let queues_len = leaf_action::queues_len(tables.groups, queues);
-        let slot = at_mut(tables.clients, client).filter(|slot| slot.state == State::Open)?;
+        let slot = at(tables.clients, client).filter(|slot| slot.state == State::Open)?;
         let (subject, reply) = self.hops.here().lens(&passage.publish);
         let Publish { body, header_len, .. } = passage.publish;
         let (header_len, body_len) = if slot.wishes.headers {
@@ -484,31 +484,7 @@ impl Machine {
             passage.delivered = true;
             return Some(Step::Passed(NONE, to));
         }
-        slot.pending += size;
-        slot.traffic.out_messages += 1;
-        slot.traffic.out_bytes += body_len as u64;
-        self.statistics.pending += size;
-        let relay = Step::Relay(leaf);
-        let mut slow = (slot.pending > self.limits.pending).then_some(to);
-        if self.statistics.pending > self.limits.pending_all && slow.is_none() {
-            slow = fattest(tables);
-        }
-        if let Some(slow) = slow {
-            self.close(tables, slow, Reason::PendingBytes);
-            if slow == to {
-                return Some(Step::Close(slow, Reason::PendingBytes));
-            }
-            passage.held = Some(relay);
-        }
-        self.note_behind(tables, passage, client);
-        passage.delivered = true;
-        self.statistics.out_messages += 1;
-        self.statistics.out_bytes += body_len as u64;
-        if passage.tracing == Tracing::Too && slow.is_none() {
-            passage.held = Some(relay);
-            return Some(Step::Passed(NONE, to));
-        }
-        Some(slow.map_or(relay, |slow| Step::Close(slow, Reason::PendingBytes)))
+        self.count_out(tables, passage, client, (size, body_len), Step::Relay(leaf), NONE)
     }
 
     /// Whether the message at hand may go to `leaf`.

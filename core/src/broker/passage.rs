@@ -386,12 +386,34 @@ impl Machine {
             (0, body.len().saturating_sub(header_len))
         };
         let size = body_len + 2 + delivery::head_len(subject, reply, sid.len(), header_len, body_len);
+        self.count_out(
+            tables,
+            passage,
+            client,
+            (size, body_len),
+            Step::Deliver(subscription, to, with_header),
+            subscription,
+        )
+    }
+
+    /// Counts a message that is to wait for `client`: its size, and that of its body. Answers `step`, which takes it there,
+    /// or what comes before that: somebody for whom too much waits is closed, or `subscription` is said to be reached.
+    #[inline]
+    pub(super) fn count_out<'t>(
+        &mut self,
+        tables: &mut Tables<'_>,
+        passage: &mut Passage<'t>,
+        client: u32,
+        (size, body_len): (usize, usize),
+        step: Step<'t>,
+        subscription: u32,
+    ) -> Option<Step<'t>> {
         let slot = at_mut(tables.clients, client)?;
+        let to = ClientId::new(client);
         slot.pending += size;
         slot.traffic.out_messages += 1;
         slot.traffic.out_bytes += body_len as u64;
         self.statistics.pending += size;
-        let deliver = Step::Deliver(subscription, to, with_header);
         let mut slow = (slot.pending > self.limits.pending).then_some(to);
         if self.statistics.pending > self.limits.pending_all && slow.is_none() {
             slow = fattest(tables);
@@ -401,22 +423,22 @@ impl Machine {
             if slow == to {
                 return Some(Step::Close(slow, Reason::PendingBytes));
             }
-            passage.held = Some(deliver);
+            passage.held = Some(step);
         }
         self.note_behind(tables, passage, client);
         passage.delivered = true;
         self.statistics.out_messages += 1;
         self.statistics.out_bytes += body_len as u64;
         if passage.tracing == Tracing::Too && slow.is_none() {
-            passage.held = Some(deliver);
+            passage.held = Some(step);
             return Some(Step::Passed(subscription, to));
         }
-        Some(slow.map_or(deliver, |slow| Step::Close(slow, Reason::PendingBytes)))
+        Some(slow.map_or(step, |slow| Step::Close(slow, Reason::PendingBytes)))
     }
 }
 
 /// The client for which most bytes wait.
-pub(super) fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
+fn fattest(tables: &Tables<'_>) -> Option<ClientId> {
     let clients = (0..).zip(&*tables.clients).filter(|(_, slot)| slot.state == State::Open);
     clients.max_by_key(|(_, slot)| slot.pending).map(|(index, _)| ClientId::new(index))
 }

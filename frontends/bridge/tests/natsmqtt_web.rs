@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
 
+#[path = "ws_rig/browser.rs"]
+mod browser;
 mod mqtt_rig;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use lunix_proto::ws::{CloseCode, Decoder, Event, Kind, Mask, Side, encode};
+use browser::{Browser, Control, KEY, upgrade};
+use lunix_proto::ws::{CloseCode, encode};
 use mqtt_rig::{Gateway, Nats, natsd};
 
-const KEY: [u8; 4] = [9, 8, 7, 6];
 const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n";
 /// A CONNECT of 3.1.1 by client `a`, and the CONNACK that it gets.
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a";
@@ -20,103 +22,22 @@ fn start(nats: &lunix::natsd::Server, flags: &[&str]) -> Gateway {
     Gateway::start(nats, &[&["--listen", "ws://127.0.0.1:0"], flags].concat())
 }
 
-/// A request for a WebSocket, with the listener's address in place of `HERE`.
-fn request(path: &str, fields: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: HERE\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
-    )
-}
-
 fn ask(gateway: &Gateway, request: &str) -> TcpStream {
-    let address = gateway.listener("ws");
-    let mut socket = TcpStream::connect(&address).unwrap();
-    socket.set_read_timeout(Some(mqtt_rig::PATIENCE)).unwrap();
-    socket.write_all(request.replace("HERE", &address).as_bytes()).unwrap();
-    socket
+    browser::ask(&gateway.listener("ws"), request)
 }
 
 /// A device on a WebSocket.
-struct Device {
-    socket: TcpStream,
-    decoder: Decoder,
-    bytes: Vec<u8>,
-    /// Bytes of MQTT that have come and were not asked for yet.
-    heard: Vec<u8>,
+fn connect(gateway: &Gateway, fields: &str) -> Browser {
+    let (device, head) = Browser::accepted(ask(gateway, &upgrade("/mqtt", fields)));
+    assert!(head.contains("\r\nSec-WebSocket-Protocol: mqtt"), "{head}");
+    device
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Control {
-    Pong(Vec<u8>),
-    Close(u16, String),
-}
-
-impl Device {
-    fn connect(gateway: &Gateway, fields: &str) -> Self {
-        let mut socket = ask(gateway, &request("/mqtt", fields));
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            socket.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        assert!(head.contains("\r\nSec-WebSocket-Protocol: mqtt"), "{head}");
-        Self { socket, decoder: Decoder::new(Side::Server, u64::MAX), bytes: Vec::new(), heard: Vec::new() }
-    }
-
-    fn say(&mut self, kind: Kind, text: &[u8]) {
-        let mut head = [0; 14];
-        let len = encode::data(&mut head, kind, true, true, text.len() as u64, Some(KEY)).unwrap();
-        let mut bytes = text.to_vec();
-        Mask::new(KEY).apply(&mut bytes);
-        self.socket.write_all(&[&head[..len], &bytes].concat()).unwrap();
-    }
-
-    /// So many bytes of MQTT.
-    fn hear(&mut self, len: usize) -> Vec<u8> {
-        while self.heard.len() < len {
-            assert_eq!(self.next(), None, "no data");
-        }
-        self.heard.drain(..len).collect()
-    }
-
-    /// The code and reason of the Close, whatever comes before it, and the end after it.
-    fn closed(&mut self) -> (u16, String) {
-        let closed = loop {
-            if let Some(Control::Close(code, reason)) = self.next() {
-                break (code, reason);
-            }
-        };
-        assert_eq!(self.socket.read(&mut [0]).unwrap(), 0);
-        closed
-    }
-
-    /// Reads until there is data or a control frame.
-    fn next(&mut self) -> Option<Control> {
-        loop {
-            if let Some((event, len)) = self.decoder.decode(&mut self.bytes).unwrap() {
-                let control = match event {
-                    Event::Data { kind, bytes, .. } => {
-                        assert_eq!(kind, Kind::Binary);
-                        self.heard.extend_from_slice(bytes);
-                        None
-                    }
-                    Event::Ping(_) => panic!("a ping"),
-                    Event::Pong(payload) => Some(Control::Pong(payload.to_vec())),
-                    Event::Close(None) => Some(Control::Close(1005, String::new())),
-                    Event::Close(Some(close)) => Some(Control::Close(close.code.0, close.reason.to_owned())),
-                };
-                self.bytes.drain(..len);
-                return control;
-            }
-            let mut piece = [0; 4096];
-            let len = self.socket.read(&mut piece).unwrap();
-            assert!(len > 0, "the end, and no Close");
-            self.bytes.extend_from_slice(&piece[..len]);
-        }
-    }
+/// The code and reason of the Close, and the end after it.
+fn closed(device: &mut Browser) -> (u16, String) {
+    let closed = device.closed();
+    assert_eq!(device.socket.read(&mut [0]).unwrap(), 0);
+    closed
 }
 
 #[test]
@@ -126,17 +47,17 @@ fn mqtt_travels_in_frames_cut_anywhere() {
     let mut nats = Nats::connect(&server);
     nats.say("SUB a.b 1");
     nats.flush();
-    let mut device = Device::connect(&gateway, MQTT);
+    let mut device = connect(&gateway, MQTT);
     let (begin, end) = CONNECT.split_at(5);
     for part in [begin, b"", end] {
-        device.say(Kind::Binary, part);
+        device.send(part);
     }
     assert_eq!(device.hear(4), CONNACK);
     // Two packets and a half in one frame: SUBSCRIBE to down, PUBLISH on a/b, PINGREQ.
-    device.say(Kind::Binary, b"\x82\x09\x00\x01\x00\x04down\x00\x30\x07\x00\x03a/b17\xc0");
+    device.send(b"\x82\x09\x00\x01\x00\x04down\x00\x30\x07\x00\x03a/b17\xc0");
     assert_eq!(device.hear(5), *b"\x90\x03\x00\x01\x00");
     assert!(nats.message().1.ends_with("17"));
-    device.say(Kind::Binary, b"\x00");
+    device.send(b"\x00");
     assert_eq!(device.hear(2), *b"\xd0\x00");
     // A frame whose length has eight bytes.
     let large = "x".repeat(70_000);
@@ -148,8 +69,8 @@ fn mqtt_travels_in_frames_cut_anywhere() {
     let len = encode::ping(&mut frame, b"there?", Some(KEY)).unwrap();
     device.socket.write_all(&frame[..len]).unwrap();
     assert_eq!(device.next(), Some(Control::Pong(b"there?".to_vec())));
-    device.say(Kind::Binary, b"\xe0\x00");
-    assert_eq!(device.closed(), (1000, String::new()));
+    device.send(b"\xe0\x00");
+    assert_eq!(closed(&mut device), (1000, String::new()));
 }
 
 #[test]
@@ -159,7 +80,7 @@ fn requests_that_are_none_are_told_what_is_expected() {
     let here = gateway.listener("ws");
     let refused = |path: &str, fields: &str, status: &str, words: &str| {
         let mut answer = String::new();
-        ask(&gateway, &request(path, fields)).read_to_string(&mut answer).unwrap();
+        ask(&gateway, &upgrade(path, fields)).read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(words), "{answer}");
     };
     refused("/", MQTT, "404", "MQTT is at /mqtt");
@@ -176,7 +97,7 @@ fn requests_that_are_none_are_told_what_is_expected() {
     let own = format!("Origin: http://{here}\r\n");
     for fields in [&own, "Origin: https://lunix.example\r\n", ""] {
         let fields = format!("Sec-WebSocket-Protocol: x, mqtt, mqttv3.1\r\n{fields}");
-        Device::connect(&gateway, &fields);
+        connect(&gateway, &fields);
     }
 }
 
@@ -185,8 +106,8 @@ fn who_speaks_for_somebody_else_is_not_lent_our_rights() {
     let server = natsd("-1");
     let gateway = start(&server, &[]);
     for (fields, answer) in [("", CONNACK), ("X-Forwarded-For: 10.0.0.1\r\n", b"\x20\x02\x00\x05")] {
-        let mut device = Device::connect(&gateway, &format!("{MQTT}{fields}"));
-        device.say(Kind::Binary, CONNECT);
+        let mut device = connect(&gateway, &format!("{MQTT}{fields}"));
+        device.send(CONNECT);
         assert_eq!(device.hear(4), answer);
     }
 }
@@ -195,8 +116,8 @@ fn who_speaks_for_somebody_else_is_not_lent_our_rights() {
 fn frames_that_break_the_rules_are_told_which() {
     let server = natsd("-1");
     let gateway = start(&server, &[]);
-    let mut witness = Device::connect(&gateway, MQTT);
-    witness.say(Kind::Binary, CONNECT);
+    let mut witness = connect(&gateway, MQTT);
+    witness.send(CONNECT);
     assert_eq!(witness.hear(4), CONNACK);
     for (frame, code) in [
         // Without a mask, with a reserved bit, an opcode that is none, a Ping of 126 bytes, a continuation of nothing.
@@ -209,16 +130,16 @@ fn frames_that_break_the_rules_are_told_which() {
         (b"\x81\x82\x00\x00\x00\x00hi", 1003),
         (b"\x81\x82\x00\x00\x00\x00\xff\xff", 1007),
     ] {
-        let mut device = Device::connect(&gateway, MQTT);
+        let mut device = connect(&gateway, MQTT);
         device.socket.write_all(frame).unwrap();
-        assert_eq!(device.closed().0, code, "{frame:?}");
+        assert_eq!(closed(&mut device).0, code, "{frame:?}");
     }
     // What is in good frames and is not MQTT.
-    let mut device = Device::connect(&gateway, MQTT);
-    device.say(Kind::Binary, b"GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(device.closed().0, 1000);
+    let mut device = connect(&gateway, MQTT);
+    device.send(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(closed(&mut device).0, 1000);
     // A flood of Pings by somebody who does not read the answers.
-    let mut flood = Device::connect(&gateway, MQTT);
+    let mut flood = connect(&gateway, MQTT);
     flood.socket.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
     let mut ping = [0; 140];
     let len = encode::ping(&mut ping, &[b'x'; 125], Some(KEY)).unwrap();
@@ -230,24 +151,24 @@ fn frames_that_break_the_rules_are_told_which() {
     assert!(said < most, "natsmqtt reads what it cannot answer");
     let mut closing = [0; 20];
     let len = encode::close(&mut closing, CloseCode(4000), "done", Some(KEY)).unwrap();
-    witness.say(Kind::Binary, b"\xc0\x00");
+    witness.send(b"\xc0\x00");
     assert_eq!(witness.hear(2), *b"\xd0\x00");
     witness.socket.write_all(&closing[..len]).unwrap();
-    assert_eq!(witness.closed().0, 4000);
+    assert_eq!(closed(&mut witness).0, 4000);
 }
 
 #[test]
 fn the_end_is_said_in_mqtt_and_in_a_frame() {
     let server = natsd("-1");
     let mut gateway = start(&server, &[]);
-    let mut device = Device::connect(&gateway, MQTT);
+    let mut device = connect(&gateway, MQTT);
     // MQTT 5, in which there is a word for it.
-    device.say(Kind::Binary, b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a");
+    device.send(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a");
     assert_eq!(device.hear(1), *b"\x20");
     gateway.signal("-TERM");
-    assert_eq!(device.closed().0, 1000);
+    assert_eq!(closed(&mut device).0, 1000);
     // DISCONNECT, server shutting down.
-    assert!(device.heard.windows(3).any(|three| three[0] == 0xE0 && three[2] == 0x8B), "{:?}", device.heard);
+    assert!(device.said.windows(3).any(|three| three[0] == 0xE0 && three[2] == 0x8B), "{:?}", device.said);
     drop(device);
     assert!(gateway.child.wait().unwrap().success());
 }

@@ -104,6 +104,18 @@ struct Runner<T> {
     outcome: Outcome,
 }
 
+/// Runs what a command line means, unless it is wrong.
+fn start<T: Task>(
+    matches: &Matches,
+    name: &'static str,
+    parsed: Result<(Options, T), UsageError>,
+) -> ExitCode {
+    match parsed {
+        Ok((options, task)) => run(matches, name, options, task),
+        Err(error) => error.report(),
+    }
+}
+
 /// Connects, runs `task` to its end, and makes the exit code of it.
 fn run(matches: &Matches, name: &'static str, options: Options, task: impl Task) -> ExitCode {
     let patience = if matches.has("wait") { 0 } else { options.servers.len() };

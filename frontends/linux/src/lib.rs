@@ -15,6 +15,8 @@ pub mod ctl;
 pub mod encoded;
 pub mod escaped;
 pub mod log;
+#[cfg(any(feature = "natsinit", feature = "natsmount"))]
+mod mount_flags;
 #[cfg(feature = "natsd")]
 pub mod natsd;
 #[cfg(feature = "natsdev")]
@@ -29,6 +31,7 @@ pub mod notify;
 pub mod reactor;
 #[cfg(feature = "commands")]
 pub mod schema;
+pub mod start;
 pub mod sys;
 pub mod terminal;
 #[cfg(all(feature = "commands", feature = "natsinit"))]

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use free_port::free_port;
-use supervised::{Client, Supervisor, kill, own_daemons, switches, until};
+use supervised::{Client, Supervisor, kill, own_daemons, ready, switches, until};
 
 const WINDOW: Duration = Duration::from_secs(10);
 /// A machine on which tests run is not always still: its kernel may say something, which is not idleness.
@@ -23,16 +23,7 @@ fn every_daemon_sleeps() {
     let flags = [&["up", "--no-watch", "--port", &port][..], &own_daemons()].concat();
     let init = Supervisor::start("idle", &flags, &[]);
     let mut client = Client::connect(&format!("127.0.0.1:{port}"));
-    let mut daemons = until("readiness of all services", || {
-        let list: serde_json::Value = serde_json::from_str(&client.try_request("service.list")?).unwrap();
-        let services = list.as_array().unwrap().iter();
-        services
-            .map(|service| {
-                let pid = u32::try_from(service["pid"].as_u64()?).unwrap();
-                (service["state"] == "ready").then(|| (service["name"].as_str().unwrap().to_owned(), pid))
-            })
-            .collect::<Option<Vec<_>>>()
-    });
+    let mut daemons = ready(&mut client);
     daemons.push(("natsinit".to_owned(), init.pid()));
     for (daemon, request) in [("natsdev", "hardware.list"), ("natstoast", "toast.list")] {
         if daemons.iter().any(|(name, _)| name == daemon) {

@@ -1,6 +1,7 @@
 //! Who may connect to natsd, and as whom: passwords, keys, accounts and permissions of the configuration.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod natsd_rig;
 
 use std::io::BufRead as _;

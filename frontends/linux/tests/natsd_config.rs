@@ -1,6 +1,7 @@
 //! natsd's configuration as its operator writes it: mistakes, meanings, and the same files read by nats-server.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod natsd_rig;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Users of this machine, who are known by their uid, over TCP and on the UNIX socket.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod natsd_rig;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,6 +1,7 @@
 //! natsd as a leaf node of nats-server, and the other way round, as clients of both see it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod leaf_rig;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,6 +1,7 @@
 //! Who may join natsd as a leaf node: credentials of its own in `leafnodes.authorization`, or else a client's.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod leaf_rig;
 mod natsd_rig;
 

@@ -1,6 +1,7 @@
 //! What a running natsd does at signals: new settings, a new log file, the end.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod natsd_rig;
 
 use std::fs;

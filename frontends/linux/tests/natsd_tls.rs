@@ -1,6 +1,7 @@
 //! natsd's TLS as clients see it: rustls, OpenSSL, nats-py, and those who mean no good.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod tls;
 
 use std::fmt::Write as _;

@@ -1,6 +1,7 @@
 //! Operators, accounts and users of NATS 2 as tokens, and official clients that bring them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod folder;
 mod natsd_rig;
 
 use std::fs;

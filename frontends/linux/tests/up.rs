@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use free_port::free_port;
-use supervised::{Client, Supervisor, kill, own_daemons, until, zombies};
+use supervised::{Client, Supervisor, kill, own_daemons, ready, until, zombies};
 
 /// `lunix up` on a free port, and a client once the server is there.
 fn up(name: &str, args: &[&str]) -> (Supervisor, Client) {
@@ -19,21 +19,6 @@ fn up(name: &str, args: &[&str]) -> (Supervisor, Client) {
     let init = Supervisor::start(name, &[&["up", "--port", &port], &own_daemons()[..], args].concat(), &[]);
     let client = Client::connect(&format!("127.0.0.1:{port}"));
     (init, client)
-}
-
-/// The services by name and pid, once all are ready.
-fn ready(client: &mut Client) -> Vec<(String, u32)> {
-    until("readiness of all services", || {
-        // The supervisor connects when the server is ready, a moment after us.
-        let list: serde_json::Value = serde_json::from_str(&client.try_request("service.list")?).unwrap();
-        let services = list.as_array().unwrap().iter();
-        services
-            .map(|service| {
-                let pid = u32::try_from(service["pid"].as_u64()?).unwrap();
-                (service["state"] == "ready").then(|| (service["name"].as_str().unwrap().to_owned(), pid))
-            })
-            .collect()
-    })
 }
 
 #[test]

@@ -14,8 +14,14 @@ use crate::time::{Duration, Instant};
 mod cost;
 mod explore;
 mod graph;
+mod oneshot;
+mod process;
+mod relations;
+mod restart;
 mod saved;
-mod scenes;
+mod stages;
+mod stop;
+mod trigger;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

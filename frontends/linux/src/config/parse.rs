@@ -139,6 +139,12 @@ impl<'t> Parser<'t, '_, '_> {
         self.error(rest, format!("expected {expected}, found {found}"))
     }
 
+    /// A value that nobody has asked for yet.
+    fn found(&self, key_place: Place, place: Place, key: &str, kind: Kind) -> Value {
+        let notes = self.reading.notes.clone();
+        Value { key_place, place, key: key.to_owned(), kind, form: Form::Any, used: false, notes }
+    }
+
     /// Pairs up to what can be none.
     fn pairs(&mut self, mut rest: &'t str, depth: usize) -> Result<&'t str, Mistake> {
         loop {
@@ -155,16 +161,7 @@ impl<'t> Parser<'t, '_, '_> {
                 let after = if separated && depth == 0 { space(after) } else { white(after) };
                 let place = self.at(after);
                 let (after, kind) = self.value(after, key, depth)?;
-                let notes = self.reading.notes.clone();
-                let pair = Value {
-                    key_place,
-                    place,
-                    key: key.to_owned(),
-                    kind,
-                    form: Form::Any,
-                    used: false,
-                    notes,
-                };
+                let pair = self.found(key_place, place, key, kind);
                 if let Some(scope) = self.scopes.last_mut() {
                     scope.push(pair);
                 }
@@ -245,17 +242,7 @@ impl<'t> Parser<'t, '_, '_> {
             }
             let place = self.at(rest);
             let (after, kind) = self.value(rest, key, depth + 1)?;
-            let notes = self.reading.notes.clone();
-            let key_place = place.clone();
-            values.push(Value {
-                key_place,
-                place,
-                key: key.to_owned(),
-                kind,
-                form: Form::Any,
-                used: false,
-                notes,
-            });
+            values.push(self.found(place.clone(), place, key, kind));
             let end = space(after);
             rest = blank(end);
             if let Some(after) = rest.strip_prefix(',') {

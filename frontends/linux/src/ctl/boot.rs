@@ -80,10 +80,7 @@ struct Boot {
 
 /// Runs the command.
 pub fn run(matches: &Matches) -> ExitCode {
-    match parse(matches) {
-        Ok((options, task)) => super::run(matches, NAME, options, task),
-        Err(error) => error.report(),
-    }
+    super::start(matches, NAME, parse(matches))
 }
 
 fn parse(matches: &Matches) -> Result<(Options, Boot), UsageError> {

@@ -98,10 +98,7 @@ struct Top {
 
 /// Runs the command.
 pub fn run(matches: &Matches) -> ExitCode {
-    match parse(matches) {
-        Ok((options, task)) => super::run(matches, NAME, options, task),
-        Err(error) => error.report(),
-    }
+    super::start(matches, NAME, parse(matches))
 }
 
 fn parse(matches: &Matches) -> Result<(Options, Top), UsageError> {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lunix_core::utc::Utc;
 
 use super::settings::Logging;
-use super::utc::Utc;
 
 /// Where log lines go, and how many.
 #[derive(Debug)]
@@ -67,7 +69,8 @@ impl Log {
         };
         let pid = std::process::id();
         let line = if self.time {
-            format!("[{pid}] {} [{tag}] {message}\n", Stamp(Utc::now()))
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            format!("[{pid}] {} [{tag}] {message}\n", Stamp(since))
         } else {
             format!("[{pid}] [{tag}] {message}\n")
         };
@@ -83,12 +86,13 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// A point in time, displayed as `2026/11/24 04:08:41.529446`.
-struct Stamp(Utc);
+/// The time since 1970, displayed as `2026/11/24 04:08:41.529446`.
+struct Stamp(Duration);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Utc { year, month, day, hour, minute, second, micros, .. } = self.0;
+        let Utc { year, month, day, hour, minute, second, .. } = Utc::of(self.0.as_secs());
+        let micros = self.0.subsec_micros();
         write!(out, "{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
     }
 }

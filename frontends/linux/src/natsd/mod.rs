@@ -33,7 +33,6 @@ mod start;
 mod system;
 mod tls;
 mod transport;
-mod utc;
 mod wires;
 
 use std::ffi::OsString;

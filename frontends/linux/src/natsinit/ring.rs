@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use lunix_core::time::Instant;
+use lunix_core::utc::Utc;
 use memchr::memchr;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
@@ -395,17 +396,7 @@ impl LogFile {
 fn stamp(text: &mut String, at_us: u64) {
     use std::fmt::Write as _;
     let (seconds, micros) = (at_us / 1_000_000, at_us % 1_000_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March, in which the leap day is the last; 400 of them have 146097 days.
-    let day = days + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let Utc { year, month, day, hour, minute, second, .. } = Utc::of(seconds);
     let _ = write!(text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z ");
 }
 

@@ -29,7 +29,7 @@ use lunix_core::time::Instant;
 use folders::Folders;
 use hardware::Looks;
 pub use settings::COMMAND;
-use settings::{Settings, Wrong};
+use settings::Settings;
 use table::Table;
 use volumes::Keeper;
 
@@ -63,27 +63,10 @@ pub fn run(matches: &Matches) -> ExitCode {
     if matches.has("perform") {
         return jobs::run(matches.all("perform"));
     }
-    let settings = match Settings::from_matches(matches) {
-        Ok(settings) => settings,
-        Err(Wrong::Usage(error)) => return error.report(),
-        Err(Wrong::File(mistakes)) => {
-            eprintln!("{mistakes}");
-            return ExitCode::from(2);
-        }
-    };
-    if matches.has("check-config") {
-        return ExitCode::SUCCESS;
-    }
-    match start(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::line(Level::Error, NAME, error);
-            ExitCode::FAILURE
-        }
-    }
+    crate::start::start(NAME, matches, Settings::from_matches(matches), serve)
 }
 
-fn start(settings: Settings) -> io::Result<()> {
+fn serve(settings: Settings) -> io::Result<()> {
     let signals = Signals::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
     let folders = Folders::open(&settings.media, &settings.state)?;
     let table = Table::open()?;

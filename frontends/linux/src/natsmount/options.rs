@@ -5,6 +5,8 @@ use std::ffi::CString;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
+use crate::mount_flags::flag;
+
 /// What the kernel writes to without losing what was there before. All else is mounted read-only.
 const WRITABLE: &[&str] =
     &["vfat", "exfat", "ext2", "ext3", "ext4", "btrfs", "xfs", "f2fs", "ntfs3", "udf", "msdos"];
@@ -32,24 +34,11 @@ impl Default for Options {
 impl Options {
     /// Takes in an option as `mount -o` has it; `None` if there is none of this name.
     pub(super) fn add(&mut self, word: &str) -> Option<()> {
-        let (flag, on) = match word {
-            "ro" | "rw" => {
-                self.read_only = Some(word == "ro");
-                return Some(());
-            }
-            "nosuid" => (MountFlags::NOSUID, true),
-            "suid" => (MountFlags::NOSUID, false),
-            "nodev" => (MountFlags::NODEV, true),
-            "dev" => (MountFlags::NODEV, false),
-            "noexec" => (MountFlags::NOEXEC, true),
-            "exec" => (MountFlags::NOEXEC, false),
-            "noatime" => (MountFlags::NOATIME, true),
-            "relatime" => (MountFlags::RELATIME, true),
-            "sync" => (MountFlags::SYNCHRONOUS, true),
-            "dirsync" => (MountFlags::DIRSYNC, true),
-            word => return self.add_data(word),
-        };
-        self.flags.set(flag, on);
+        match flag(word) {
+            Some((MountFlags::RDONLY, on)) => self.read_only = Some(on),
+            Some((flag, on)) => self.flags.set(flag, on),
+            None => return self.add_data(word),
+        }
         Some(())
     }
 

@@ -8,9 +8,10 @@ use lunix_core::time::Duration;
 use super::NAME;
 use super::rules::{Class, Rule};
 use crate::bus::Options;
-use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style, UsageError};
+use crate::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, NATS, Style};
 use crate::config::{self, Mistakes};
 use crate::log::{self, Level};
+use crate::start::Wrong;
 
 /// The command line of `natsmount`.
 pub static COMMAND: Command = Command {
@@ -84,18 +85,6 @@ pub(super) struct Source {
     media_given: bool,
 }
 
-/// Why there are no settings.
-pub(super) enum Wrong {
-    Usage(UsageError),
-    File(Mistakes),
-}
-
-impl From<UsageError> for Wrong {
-    fn from(error: UsageError) -> Self {
-        Self::Usage(error)
-    }
-}
-
 impl Settings {
     pub(super) fn from_matches(matches: &Matches) -> Result<Self, Wrong> {
         if let Some(level) = matches.text("log")?.and_then(Level::from_name) {
@@ -116,7 +105,7 @@ impl Settings {
                 media_given: matches.has("media"),
             },
         };
-        settings.read().map_err(Wrong::File)?;
+        settings.read()?;
         for (key, path) in [("media", &settings.media), ("state", &settings.state)] {
             if !path.is_absolute() {
                 return Err(matches.wrong(key, "an absolute path", &path.to_string_lossy()).into());

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic anywhere")]
 
 mod bus;
+#[path = "../supervised/processes.rs"]
+mod processes;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -16,9 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use bus::Bus;
-
-/// How long anything may take before a test fails. Nothing waits that long on purpose.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub use processes::*;
 
 const NAMESPACES: [&str; 6] = ["--user", "--map-root-user", "--pid", "--mount", "--net", "--uts"];
 
@@ -289,10 +289,7 @@ impl Machine {
 
     /// Ended processes that wait for process 1.
     pub fn zombies(&self) -> Vec<String> {
-        let stat = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let mut all = children(self.init);
-        all.sort_unstable();
-        all.iter().map(stat).filter(|stat| stat.contains(") Z ")).collect()
+        zombies(self.init)
     }
 
     /// The descriptors of process 1, as what they are.
@@ -364,38 +361,4 @@ fn write_script(path: &Path, text: &str) {
     let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
     let status = Command::new("sh").args(["-c", write]).arg(path).arg(text).status().unwrap();
     assert!(status.success(), "{status}");
-}
-
-/// Children of all threads, zombies included.
-fn children(pid: u32) -> Vec<u32> {
-    let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks
-        .map(of)
-        .flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
-}
-
-/// What the process is called in its own namespace.
-pub fn inside(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_whitespace().last()?.parse().ok()
-}
-
-pub fn kill(pid: u32, signal: i32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::from_named_raw(signal).unwrap());
-}
-
-/// Looks until there is something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "no {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }

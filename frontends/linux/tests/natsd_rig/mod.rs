@@ -11,38 +11,14 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+pub use crate::folder::Folder;
 
 pub const LUNIX: &str = env!("CARGO_BIN_EXE_lunix");
 pub const CONNECT: &str = r#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"protocol":1}"#;
 /// How long anything may take. Nothing waits that long on purpose.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A folder that goes away.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("natsd-rig-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A running natsd, whose configuration is `natsd.conf` and whose log is `log` in its folder.
 pub struct Server {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+mod processes;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,8 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// No test waits longer for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub use processes::*;
 
 /// A supervisor whose descendants are known by a mark in their environment.
 pub struct Supervisor {
@@ -103,29 +104,6 @@ impl Drop for Supervisor {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-pub fn kill(pid: u32, signal: i32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::from_named_raw(signal).unwrap());
-}
-
-/// Looks until there is something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "no {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-pub fn zombies(parent: u32) -> Vec<String> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    let stat = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    children.split_whitespace().map(stat).filter(|stat| stat.contains(") Z ")).collect()
 }
 
 /// Enough of a client for one subscription and for requests.
@@ -247,19 +225,24 @@ impl Client {
     }
 }
 
-/// How often the threads of a process were taken from a processor.
-pub fn switches(pid: u32) -> u64 {
-    let number = |line: &str| line.split_whitespace().last().unwrap().parse::<u64>().unwrap();
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map_while(Result::ok);
-    let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-    statuses
-        .map(|status| status.lines().filter(|line| line.contains("ctxt_switches")).map(number).sum::<u64>())
-        .sum()
-}
-
 /// Flags of `lunix up` for the daemons of this program alone: those of `lunix-bridge` listen on ports that only one test could have.
 pub fn own_daemons() -> Vec<&'static str> {
     let names = lunix::applets::DAEMONS.iter().map(|applet| applet.command.name);
     let started = names.filter(|name| !["natsd", "natsinit", "natsmount"].contains(name));
     started.flat_map(|name| ["--service", name]).collect()
+}
+
+/// The services by name and pid, once all are ready.
+pub fn ready(client: &mut Client) -> Vec<(String, u32)> {
+    until("readiness of all services", || {
+        // The supervisor connects when the server is ready, a moment after us.
+        let list: serde_json::Value = serde_json::from_str(&client.try_request("service.list")?).unwrap();
+        let services = list.as_array().unwrap().iter();
+        services
+            .map(|service| {
+                let pid = u32::try_from(service["pid"].as_u64()?).unwrap();
+                (service["state"] == "ready").then(|| (service["name"].as_str().unwrap().to_owned(), pid))
+            })
+            .collect()
+    })
 }

@@ -171,19 +171,30 @@ impl Monitor {
 }
 
 impl Server {
-    /// Tells about the server whoever asks over HTTP.
-    pub(super) fn tell(&mut self, reactor: &mut Reactor<Token>, key: Key, source: Source) {
-        let mut view = View {
+    fn view_and_monitor(&mut self, now: Instant) -> (View<'_>, &mut Monitor) {
+        let view = View {
             broker: &mut self.broker,
             connections: &self.wires.connections,
             identity: &self.wires.identity,
             settings: &self.source.settings,
             door: &self.wires.door,
             leaves: &self.leaves,
-            now: reactor.now(),
+            now,
             zero: self.monitor.zero(),
         };
-        self.monitor.ready(reactor, key, source, &mut view);
+        (view, &mut self.monitor)
+    }
+
+    /// What reports are made of, with what is kept for them.
+    pub(super) fn view_and_books(&mut self, now: Instant) -> (View<'_>, &mut Books) {
+        let (view, monitor) = self.view_and_monitor(now);
+        (view, monitor.books())
+    }
+
+    /// Tells about the server whoever asks over HTTP.
+    pub(super) fn tell(&mut self, reactor: &mut Reactor<Token>, key: Key, source: Source) {
+        let (mut view, monitor) = self.view_and_monitor(reactor.now());
+        monitor.ready(reactor, key, source, &mut view);
         while let Some(client) = self.monitor.ask() {
             self.drive(reactor.now(), Input::Ask { client });
         }

@@ -1,9 +1,9 @@
 //! Points in time and spans as HTTP, JSON and Go write them.
 
 use std::fmt::{self, Write as _};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::natsd::utc::Utc;
+use lunix_core::utc::Utc;
 
 /// A point in time as RFC 3339 has it, with as many digits of the second as there are: `2026-11-24T04:08:41.5294Z`.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +11,10 @@ pub(in crate::natsd) struct Rfc3339(pub(in crate::natsd) SystemTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Utc { year, month, day, hour, minute, second, micros, .. } = Utc::of(self.0);
+        let since = since_1970(self.0);
+        let Utc { year, month, day, hour, minute, second, .. } = Utc::of(since.as_secs());
         write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        fraction(out, u64::from(micros), 6)?;
+        fraction(out, since.subsec_micros().into(), 6)?;
         out.write_char('Z')
     }
 }
@@ -27,11 +28,16 @@ impl fmt::Display for HttpDate {
         const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let Utc { year, month, day, hour, minute, second, weekday, .. } = Utc::of(self.0);
+        let Utc { year, month, day, hour, minute, second, weekday } = Utc::of(since_1970(self.0).as_secs());
         let weekday = DAYS.get(usize::from(weekday)).unwrap_or(&"");
         let month = MONTHS.get(usize::from(month).saturating_sub(1)).unwrap_or(&"");
         write!(out, "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
+}
+
+/// Nothing for what is earlier.
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A span as nats-server shows how long something has been running: `1d2h3m4s`.
@@ -99,8 +105,6 @@ fn fraction(out: &mut fmt::Formatter<'_>, mut rest: u64, mut digits: usize) -> f
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
 
     #[test]

@@ -7,9 +7,7 @@ use lunix_core::time::Instant;
 
 use super::options::Options;
 use crate::natsd::auth::grant::{Permissions, Rule};
-use crate::natsd::monitor::{
-    AccountFilter, AccountTotals, Books, Json, Report, State, View, Wish, account_detail, nanos,
-};
+use crate::natsd::monitor::{AccountFilter, AccountTotals, Json, Report, State, Wish, account_detail, nanos};
 use crate::natsd::server::{Server, Token};
 use crate::natsd::wires::Asked;
 use crate::reactor::Reactor;
@@ -188,22 +186,6 @@ impl Server {
         }
         json.end_object();
         self.publish(now, account, reply, body);
-    }
-
-    /// What reports are made of, with what is kept for them.
-    pub(super) fn view_and_books(&mut self, now: Instant) -> (View<'_>, &mut Books) {
-        let zero = self.monitor.zero();
-        let view = View {
-            broker: &mut self.broker,
-            connections: &self.wires.connections,
-            identity: &self.wires.identity,
-            settings: &self.source.settings,
-            door: &self.wires.door,
-            leaves: &self.leaves,
-            now,
-            zero,
-        };
-        (view, self.monitor.books())
     }
 
     pub(super) fn account_totals(&mut self, now: Instant, account: AccountId) -> AccountTotals {

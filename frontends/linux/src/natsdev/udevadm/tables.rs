@@ -6,14 +6,32 @@ use crate::cli::{Argument, Command, Flag, Hint, Style};
 pub(super) const VERSION_KEY: &str = "V";
 
 const BASIC: &[Flag] = &[
-    Flag { names: &["help", "h"], value: None, help: "show this help and exit", hint: Hint::None },
-    Flag {
-        names: &[VERSION_KEY, "version"],
-        value: None,
-        help: "show the version and exit",
-        hint: Hint::None,
-    },
+    flag(&["help", "h"], "show this help and exit"),
+    flag(&[VERSION_KEY, "version"], "show the version and exit"),
 ];
+
+/// A flag that is there or not.
+const fn flag(names: &'static [&'static str], help: &'static str) -> Flag {
+    Flag { names, value: None, help, hint: Hint::None }
+}
+
+/// A flag with a value.
+const fn with(names: &'static [&'static str], value: &'static str, help: &'static str, hint: Hint) -> Flag {
+    Flag { names, value: Some(value), help, hint }
+}
+
+/// What all verbs have in common.
+const VERB: Command = Command {
+    name: "",
+    about: "",
+    arguments: &[],
+    flags: &[BASIC],
+    of: Some("udevadm"),
+    style: Style::Getopt,
+    commands: &[],
+    details: &[],
+    examples: &[],
+};
 
 const ACTIONS: &[&str] = &["help", "add", "remove", "change", "move", "online", "offline", "bind", "unbind"];
 
@@ -22,15 +40,7 @@ pub static COMMAND: Command = Command {
     name: "udevadm",
     about: "ask about devices, and have them handled, in udev's words",
     arguments: &[],
-    flags: &[
-        &[Flag {
-            names: &["debug", "d"],
-            value: None,
-            help: "nothing: there is no more to say",
-            hint: Hint::None,
-        }],
-        BASIC,
-    ],
+    flags: &[&[flag(&["debug", "d"], "nothing: there is no more to say")], BASIC],
     of: None,
     style: Style::Getopt,
     commands: &[&INFO, &TRIGGER, &SETTLE, &MONITOR, &CONTROL, &TEST, &TEST_BUILTIN, &VERIFY, &HWDB, &VERSION],
@@ -53,86 +63,43 @@ static INFO: Command = Command {
     }],
     flags: &[
         &[
-            Flag {
-                names: &["query", "q"],
-                value: Some("WHAT"),
-                help: "what to tell [all]",
-                hint: Hint::OneOf(&["name", "symlink", "path", "property", "env", "all"]),
-            },
-            Flag {
-                names: &["property"],
-                value: Some("NAME"),
-                help: "only these properties, several with commas",
-                hint: Hint::None,
-            },
-            Flag { names: &["value"], value: None, help: "only the values of properties", hint: Hint::None },
-            Flag {
-                names: &["path", "p"],
-                value: Some("PATH"),
-                help: "a device by its path, with or without /sys",
-                hint: Hint::Folder,
-            },
-            Flag {
-                names: &["name", "n"],
-                value: Some("NAME"),
-                help: "a device by its node or a link, with or without /dev",
-                hint: Hint::File,
-            },
-            Flag { names: &["root", "r"], value: None, help: "nodes and links with /dev", hint: Hint::None },
-            Flag {
-                names: &["attribute-walk", "a"],
-                value: None,
-                help: "what rules can match: of the device, and of all above it",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["device-id-of-file", "d"],
-                value: Some("FILE"),
-                help: "the number of the device that a file is on",
-                hint: Hint::File,
-            },
-            Flag {
-                names: &["export", "x"],
-                value: None,
-                help: "properties in quotes, as a shell reads them",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["export-prefix", "P"],
-                value: Some("PREFIX"),
-                help: "the same, with this before each name",
-                hint: Hint::None,
-            },
-            Flag { names: &["export-db", "e"], value: None, help: "all of all devices", hint: Hint::None },
-            Flag {
-                names: &["cleanup-db", "c"],
-                value: None,
-                help: "forget all devices but those that are to be kept",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["wait-for-initialization", "w"],
-                value: Some("[SECONDS]"),
-                help: "wait until the device has been handled",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["no-pager"],
-                value: None,
-                help: "nothing: there is never a pager",
-                hint: Hint::None,
-            },
+            with(
+                &["query", "q"],
+                "WHAT",
+                "what to tell [all]",
+                Hint::OneOf(&["name", "symlink", "path", "property", "env", "all"]),
+            ),
+            with(&["property"], "NAME", "only these properties, several with commas", Hint::None),
+            flag(&["value"], "only the values of properties"),
+            with(&["path", "p"], "PATH", "a device by its path, with or without /sys", Hint::Folder),
+            with(&["name", "n"], "NAME", "a device by its node or a link, with or without /dev", Hint::File),
+            flag(&["root", "r"], "nodes and links with /dev"),
+            flag(&["attribute-walk", "a"], "what rules can match: of the device, and of all above it"),
+            with(
+                &["device-id-of-file", "d"],
+                "FILE",
+                "the number of the device that a file is on",
+                Hint::File,
+            ),
+            flag(&["export", "x"], "properties in quotes, as a shell reads them"),
+            with(&["export-prefix", "P"], "PREFIX", "the same, with this before each name", Hint::None),
+            flag(&["export-db", "e"], "all of all devices"),
+            flag(&["cleanup-db", "c"], "forget all devices but those that are to be kept"),
+            with(
+                &["wait-for-initialization", "w"],
+                "[SECONDS]",
+                "wait until the device has been handled",
+                Hint::None,
+            ),
+            flag(&["no-pager"], "nothing: there is never a pager"),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
     examples: &[
         ("udevadm info -q property -n sda", "what is known of the disk?"),
         ("udevadm info -a /sys/class/net/eth0", "what could a rule match?"),
     ],
+    ..VERB
 };
 
 static TRIGGER: Command = Command {
@@ -147,253 +114,116 @@ static TRIGGER: Command = Command {
     }],
     flags: &[
         &[
-            Flag { names: &["verbose", "v"], value: None, help: "say which", hint: Hint::None },
-            Flag { names: &["dry-run", "n"], value: None, help: "do not do it", hint: Hint::None },
-            Flag {
-                names: &["quiet", "q"],
-                value: None,
-                help: "do not say what cannot be asked for",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["type", "t"],
-                value: Some("TYPE"),
-                help: "what to ask for [devices]",
-                hint: Hint::OneOf(&["devices", "subsystems", "all"]),
-            },
-            Flag {
-                names: &["action", "c"],
-                value: Some("ACTION"),
-                help: "what the kernel is to say; `help` lists it [change]",
-                hint: Hint::OneOf(ACTIONS),
-            },
-            Flag {
-                names: &["subsystem-match", "s"],
-                value: Some("PATTERN"),
-                help: "only of subsystems like this",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["subsystem-nomatch", "S"],
-                value: Some("PATTERN"),
-                help: "none of subsystems like this",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["attr-match", "a"],
-                value: Some("NAME[=PATTERN]"),
-                help: "only with this attribute",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["attr-nomatch", "A"],
-                value: Some("NAME[=PATTERN]"),
-                help: "none with this attribute",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["property-match", "p"],
-                value: Some("PATTERN=PATTERN"),
-                help: "only with this property, or another one that is named",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["tag-match", "g"],
-                value: Some("TAG"),
-                help: "only with this tag",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["sysname-match", "y"],
-                value: Some("PATTERN"),
-                help: "only with names like this in /sys",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["name-match"],
-                value: Some("NAME"),
-                help: "only this one and what is below it, by its node",
-                hint: Hint::File,
-            },
-            Flag {
-                names: &["parent-match", "b"],
-                value: Some("PATH"),
-                help: "only this one and what is below it",
-                hint: Hint::Folder,
-            },
-            Flag {
-                names: &["initialized-match"],
-                value: None,
-                help: "only what was handled before",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["initialized-nomatch"],
-                value: None,
-                help: "only what was never handled",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["settle", "w"],
-                value: None,
-                help: "wait until all of it has been handled",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["wait-daemon"],
-                value: Some("[SECONDS]"),
-                help: "wait first until who handles devices answers [5]",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["uuid"],
-                value: None,
-                help: "say by which number each event is known",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["prioritized-subsystem"],
-                value: Some("NAME"),
-                help: "these subsystems first, several with commas",
-                hint: Hint::None,
-            },
+            flag(&["verbose", "v"], "say which"),
+            flag(&["dry-run", "n"], "do not do it"),
+            flag(&["quiet", "q"], "do not say what cannot be asked for"),
+            with(
+                &["type", "t"],
+                "TYPE",
+                "what to ask for [devices]",
+                Hint::OneOf(&["devices", "subsystems", "all"]),
+            ),
+            with(
+                &["action", "c"],
+                "ACTION",
+                "what the kernel is to say; `help` lists it [change]",
+                Hint::OneOf(ACTIONS),
+            ),
+            with(&["subsystem-match", "s"], "PATTERN", "only of subsystems like this", Hint::None),
+            with(&["subsystem-nomatch", "S"], "PATTERN", "none of subsystems like this", Hint::None),
+            with(&["attr-match", "a"], "NAME[=PATTERN]", "only with this attribute", Hint::None),
+            with(&["attr-nomatch", "A"], "NAME[=PATTERN]", "none with this attribute", Hint::None),
+            with(
+                &["property-match", "p"],
+                "PATTERN=PATTERN",
+                "only with this property, or another one that is named",
+                Hint::None,
+            ),
+            with(&["tag-match", "g"], "TAG", "only with this tag", Hint::None),
+            with(&["sysname-match", "y"], "PATTERN", "only with names like this in /sys", Hint::None),
+            with(&["name-match"], "NAME", "only this one and what is below it, by its node", Hint::File),
+            with(&["parent-match", "b"], "PATH", "only this one and what is below it", Hint::Folder),
+            flag(&["initialized-match"], "only what was handled before"),
+            flag(&["initialized-nomatch"], "only what was never handled"),
+            flag(&["settle", "w"], "wait until all of it has been handled"),
+            with(
+                &["wait-daemon"],
+                "[SECONDS]",
+                "wait first until who handles devices answers [5]",
+                Hint::None,
+            ),
+            flag(&["uuid"], "say by which number each event is known"),
+            with(
+                &["prioritized-subsystem"],
+                "NAME",
+                "these subsystems first, several with commas",
+                Hint::None,
+            ),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
     examples: &[("udevadm trigger -s block -c add --settle", "handle all disks again")],
+    ..VERB
 };
 
 static SETTLE: Command = Command {
     name: "settle",
     about: "wait until all that has happened is handled",
-    arguments: &[],
     flags: &[
         &[
-            Flag {
-                names: &["timeout", "t"],
-                value: Some("SECONDS"),
-                help: "how long [120]",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["exit-if-exists", "E"],
-                value: Some("FILE"),
-                help: "or until there is this file",
-                hint: Hint::File,
-            },
+            with(&["timeout", "t"], "SECONDS", "how long [120]", Hint::None),
+            with(&["exit-if-exists", "E"], "FILE", "or until there is this file", Hint::File),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
-    examples: &[],
+    ..VERB
 };
 
 static MONITOR: Command = Command {
     name: "monitor",
     about: "show events as they come",
-    arguments: &[],
     flags: &[
         &[
-            Flag { names: &["kernel", "k"], value: None, help: "what the kernel says", hint: Hint::None },
-            Flag {
-                names: &["udev", "u"],
-                value: None,
-                help: "what is said when it has been handled",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["property", "p", "environment", "e"],
-                value: None,
-                help: "with all properties",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["subsystem-match", "s"],
-                value: Some("NAME[/TYPE]"),
-                help: "only of this subsystem, or type of its devices",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["tag-match", "t"],
-                value: Some("TAG"),
-                help: "only with this tag",
-                hint: Hint::None,
-            },
+            flag(&["kernel", "k"], "what the kernel says"),
+            flag(&["udev", "u"], "what is said when it has been handled"),
+            flag(&["property", "p", "environment", "e"], "with all properties"),
+            with(
+                &["subsystem-match", "s"],
+                "NAME[/TYPE]",
+                "only of this subsystem, or type of its devices",
+                Hint::None,
+            ),
+            with(&["tag-match", "t"], "TAG", "only with this tag", Hint::None),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
-    examples: &[],
+    ..VERB
 };
 
 static CONTROL: Command = Command {
     name: "control",
     about: "tell the daemon what to do",
-    arguments: &[],
     flags: &[
         &[
-            Flag { names: &["exit", "e"], value: None, help: "end", hint: Hint::None },
-            Flag {
-                names: &["log-level", "l", "log-priority"],
-                value: Some("LEVEL"),
-                help: "how much to say: emerg to debug",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["stop-exec-queue", "s"],
-                value: None,
-                help: "refused: natsdev has nothing of that kind",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["start-exec-queue", "S"],
-                value: None,
-                help: "refused: natsdev has nothing of that kind",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["reload", "R", "reload-rules"],
-                value: None,
-                help: "read the rules again",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["property", "p", "env"],
-                value: Some("KEY=VALUE"),
-                help: "refused: natsdev has nothing of that kind",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["children-max", "m"],
-                value: Some("N"),
-                help: "refused: natsdev has nothing of that kind",
-                hint: Hint::None,
-            },
-            Flag { names: &["ping"], value: None, help: "wait for an answer", hint: Hint::None },
-            Flag {
-                names: &["timeout", "t"],
-                value: Some("SECONDS"),
-                help: "how long to wait [60]",
-                hint: Hint::None,
-            },
+            flag(&["exit", "e"], "end"),
+            with(&["log-level", "l", "log-priority"], "LEVEL", "how much to say: emerg to debug", Hint::None),
+            flag(&["stop-exec-queue", "s"], "refused: natsdev has nothing of that kind"),
+            flag(&["start-exec-queue", "S"], "refused: natsdev has nothing of that kind"),
+            flag(&["reload", "R", "reload-rules"], "read the rules again"),
+            with(
+                &["property", "p", "env"],
+                "KEY=VALUE",
+                "refused: natsdev has nothing of that kind",
+                Hint::None,
+            ),
+            with(&["children-max", "m"], "N", "refused: natsdev has nothing of that kind", Hint::None),
+            flag(&["ping"], "wait for an answer"),
+            with(&["timeout", "t"], "SECONDS", "how long to wait [60]", Hint::None),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
     examples: &[("udevadm control --reload && udevadm trigger", "apply changed rules to all devices")],
+    ..VERB
 };
 
 static TEST: Command = Command {
@@ -408,26 +238,23 @@ static TEST: Command = Command {
     }],
     flags: &[
         &[
-            Flag {
-                names: &["action", "a"],
-                value: Some("ACTION"),
-                help: "what the kernel is supposed to say; `help` lists it [add]",
-                hint: Hint::OneOf(ACTIONS),
-            },
-            Flag {
-                names: &["resolve-names", "N"],
-                value: Some("WHEN"),
-                help: "nothing: names of users are always looked for when a rule is applied",
-                hint: Hint::OneOf(&["early", "late", "never"]),
-            },
+            with(
+                &["action", "a"],
+                "ACTION",
+                "what the kernel is supposed to say; `help` lists it [add]",
+                Hint::OneOf(ACTIONS),
+            ),
+            with(
+                &["resolve-names", "N"],
+                "WHEN",
+                "nothing: names of users are always looked for when a rule is applied",
+                Hint::OneOf(&["early", "late", "never"]),
+            ),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
     details: &["Properties and programs go to stdout, and which rule has done what to stderr."],
-    examples: &[],
+    ..VERB
 };
 
 static TEST_BUILTIN: Command = Command {
@@ -450,19 +277,15 @@ static TEST_BUILTIN: Command = Command {
         },
     ],
     flags: &[
-        &[Flag {
-            names: &["action", "a"],
-            value: Some("ACTION"),
-            help: "what the kernel is supposed to say; `help` lists it [add]",
-            hint: Hint::OneOf(ACTIONS),
-        }],
+        &[with(
+            &["action", "a"],
+            "ACTION",
+            "what the kernel is supposed to say; `help` lists it [add]",
+            Hint::OneOf(ACTIONS),
+        )],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
-    examples: &[],
+    ..VERB
 };
 
 static VERIFY: Command = Command {
@@ -477,77 +300,33 @@ static VERIFY: Command = Command {
     }],
     flags: &[
         &[
-            Flag {
-                names: &["resolve-names", "N"],
-                value: Some("WHEN"),
-                help: "nothing: names of users are no mistakes",
-                hint: Hint::OneOf(&["early", "late", "never"]),
-            },
-            Flag {
-                names: &["no-summary"],
-                value: None,
-                help: "nothing: there is never one",
-                hint: Hint::None,
-            },
+            with(
+                &["resolve-names", "N"],
+                "WHEN",
+                "nothing: names of users are no mistakes",
+                Hint::OneOf(&["early", "late", "never"]),
+            ),
+            flag(&["no-summary"], "nothing: there is never one"),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
-    examples: &[],
+    ..VERB
 };
 
 static HWDB: Command = Command {
     name: "hwdb",
     about: "make the table of what is known of hardware, or ask it",
-    arguments: &[],
     flags: &[
         &[
-            Flag { names: &["update", "u"], value: None, help: "make it", hint: Hint::None },
-            Flag {
-                names: &["strict", "s"],
-                value: None,
-                help: "not if there are mistakes in its texts",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["usr"],
-                value: None,
-                help: "where what is shipped belongs, and not in /etc",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["test", "t"],
-                value: Some("MODALIAS"),
-                help: "say what it knows",
-                hint: Hint::None,
-            },
-            Flag {
-                names: &["root", "r"],
-                value: Some("FOLDER"),
-                help: "the folder that holds etc and usr [/]",
-                hint: Hint::Folder,
-            },
+            flag(&["update", "u"], "make it"),
+            flag(&["strict", "s"], "not if there are mistakes in its texts"),
+            flag(&["usr"], "where what is shipped belongs, and not in /etc"),
+            with(&["test", "t"], "MODALIAS", "say what it knows", Hint::None),
+            with(&["root", "r"], "FOLDER", "the folder that holds etc and usr [/]", Hint::Folder),
         ],
         BASIC,
     ],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
-    examples: &[],
+    ..VERB
 };
 
-static VERSION: Command = Command {
-    name: "version",
-    about: "say which udev's words these are",
-    arguments: &[],
-    flags: &[&[], BASIC],
-    of: Some("udevadm"),
-    style: Style::Getopt,
-    commands: &[],
-    details: &[],
-    examples: &[],
-};
+static VERSION: Command = Command { name: "version", about: "say which udev's words these are", ..VERB };

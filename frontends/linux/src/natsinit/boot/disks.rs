@@ -13,6 +13,7 @@ use super::super::files::{InitSettings, Mount};
 use super::options::Options;
 use super::{NAME, PATIENCE, is_first_of_machine, mounts, step, tool};
 use crate::log::{self, Level};
+use crate::mount_flags::flag;
 
 /// Checks the root and makes it writable, if it shall be.
 pub(super) fn root(settings: &InitSettings, options: &Options) {
@@ -69,28 +70,12 @@ pub(super) fn mount(wanted: &Mount, fsck: &[String]) -> io::Result<()> {
 fn flags(options: &[String]) -> (MountFlags, String) {
     let (mut flags, mut data) = (MountFlags::empty(), Vec::new());
     for option in options {
-        let (flag, on) = match option.as_str() {
-            "ro" => (MountFlags::RDONLY, true),
-            "rw" => (MountFlags::RDONLY, false),
-            "nosuid" => (MountFlags::NOSUID, true),
-            "suid" => (MountFlags::NOSUID, false),
-            "nodev" => (MountFlags::NODEV, true),
-            "dev" => (MountFlags::NODEV, false),
-            "noexec" => (MountFlags::NOEXEC, true),
-            "exec" => (MountFlags::NOEXEC, false),
-            "noatime" => (MountFlags::NOATIME, true),
-            "nodiratime" => (MountFlags::NODIRATIME, true),
-            "relatime" => (MountFlags::RELATIME, true),
-            "sync" => (MountFlags::SYNCHRONOUS, true),
-            "dirsync" => (MountFlags::DIRSYNC, true),
-            "bind" => (MountFlags::BIND, true),
-            "defaults" | "auto" | "noauto" | "nofail" => continue,
-            other => {
-                data.push(other);
-                continue;
-            }
-        };
-        flags.set(flag, on);
+        match (option.as_str(), flag(option)) {
+            ("bind", _) => flags |= MountFlags::BIND,
+            ("defaults" | "auto" | "noauto" | "nofail", _) => {}
+            (_, Some((flag, on))) => flags.set(flag, on),
+            (other, None) => data.push(other),
+        }
     }
     (flags, data.join(","))
 }
