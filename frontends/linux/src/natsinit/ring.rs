@@ -499,45 +499,6 @@ mod tests {
         assert_eq!(lines, ["one", "two"]);
     }
 
-    /// Prints what it costs to be flooded with a gigabyte.
-    #[test]
-    #[ignore = "a measurement"]
-    fn what_a_flood_costs() {
-        use rustix::event::{PollFd, PollFlags, poll};
-        use std::os::fd::AsFd as _;
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
-        rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK).unwrap();
-        let mut writer = std::process::Command::new("sh");
-        writer.args(["-c", "yes a line of an ordinary length that nobody has asked for | head -c 1G"]);
-        let mut child = writer.stdout(write).spawn().unwrap();
-        // It holds the other end, whose last copy must be the child's.
-        drop(writer);
-        let cpu = || clock_gettime(ClockId::ThreadCPUTime);
-        let (start, before) = (std::time::Instant::now(), cpu());
-        let mut log = log(16 << 10);
-        let (mut shown, mut dropped) = (0_u64, 0);
-        loop {
-            let now = Instant::from_micros(start.elapsed().as_micros() as u64);
-            let show = |line: Line<'_>| {
-                shown += 1;
-                dropped += line.dropped;
-            };
-            match log.read(now, read.as_fd(), show) {
-                Turn::More => {}
-                Turn::Blocked => drop(poll(&mut [PollFd::new(&read, PollFlags::IN)], None)),
-                Turn::End => break,
-            }
-        }
-        log.end(at(1000), None, |line| dropped += line.dropped);
-        child.wait().unwrap();
-        let after = cpu();
-        let spent = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
-        println!(
-            "1 GB in {:?}: {spent} ms of processor, {shown} lines told, {dropped} dropped",
-            start.elapsed()
-        );
-    }
-
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("lunix-ring-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);

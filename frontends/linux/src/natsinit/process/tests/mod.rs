@@ -9,7 +9,6 @@ macro_rules! needs_root {
     };
 }
 
-mod cost;
 mod end;
 mod identity;
 mod readiness;
