@@ -89,15 +89,26 @@ pub const BASIC: &[Flag] = &[
     Flag { names: &["version", "V"], value: None, help: "show the version and exit", hint: Hint::None },
 ];
 
+/// Where the server is.
+pub const SERVER: Flag = Flag {
+    names: &["nats"],
+    value: Some("URL"),
+    help: "the NATS server: nats://HOST:PORT, tls://HOST:PORT or unix:///PATH, several with commas \
+           [$NATS_URL, else nats://127.0.0.1:4222]",
+    hint: Hint::None,
+};
+
+/// Whom a server's certificate must be of.
+pub const AUTHORITIES: Flag = Flag {
+    names: &["tlsca"],
+    value: Some("FILE"),
+    help: "who signs servers' certificates [$NATS_CA, else this machine's authorities]",
+    hint: Hint::File,
+};
+
 /// Where the server is, and who the program is there: of every program but the server.
 pub const NATS: &[Flag] = &[
-    Flag {
-        names: &["nats"],
-        value: Some("URL"),
-        help: "the NATS server: nats://HOST:PORT, tls://HOST:PORT or unix:///PATH, several with commas \
-               [$NATS_URL, else nats://127.0.0.1:4222]",
-        hint: Hint::None,
-    },
+    SERVER,
     Flag {
         names: &["creds"],
         value: Some("FILE"),
@@ -110,12 +121,7 @@ pub const NATS: &[Flag] = &[
         help: "who we are: the seed of an nkey [$NATS_NKEY]",
         hint: Hint::File,
     },
-    Flag {
-        names: &["tlsca"],
-        value: Some("FILE"),
-        help: "who signs servers' certificates [$NATS_CA, else this machine's authorities]",
-        hint: Hint::File,
-    },
+    AUTHORITIES,
     Flag { names: &["tlscert"], value: Some("FILE"), help: "our certificate [$NATS_CERT]", hint: Hint::File },
     Flag { names: &["tlskey"], value: Some("FILE"), help: "its key [$NATS_KEY]", hint: Hint::File },
 ];

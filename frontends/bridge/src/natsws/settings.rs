@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use lunix::bus::{Credentials, DEFAULT_URL, Options, Server, TlsFiles, UrlError};
-use lunix::cli::{BASIC, Command, DAEMON, Flag, Hint, Matches, Style, UsageError};
+use lunix::cli::{AUTHORITIES, BASIC, Command, DAEMON, Flag, Hint, Matches, SERVER, Style, UsageError};
 use lunix::config::{self, Mistakes, Value};
 use lunix::log::{self, Level};
 
@@ -30,13 +30,7 @@ pub static COMMAND: Command = Command {
                 help: "where browsers connect [127.0.0.1:8080]",
                 hint: Hint::None,
             },
-            Flag {
-                names: &["nats"],
-                value: Some("URL"),
-                help: "the NATS server: nats://HOST:PORT, tls://HOST:PORT or unix:///PATH, several with commas \
-                       [$NATS_URL, else nats://127.0.0.1:4222]",
-                hint: Hint::None,
-            },
+            SERVER,
             Flag {
                 names: &["origin"],
                 value: Some("ORIGIN"),
@@ -74,12 +68,7 @@ pub static COMMAND: Command = Command {
                 hint: Hint::File,
             },
             Flag { names: &["tlskey"], value: Some("FILE"), help: "its key", hint: Hint::File },
-            Flag {
-                names: &["tlsca"],
-                value: Some("FILE"),
-                help: "who signs servers' certificates [$NATS_CA, else this machine's authorities]",
-                hint: Hint::File,
-            },
+            AUTHORITIES,
         ],
         DAEMON,
         BASIC,
