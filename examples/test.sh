@@ -65,10 +65,10 @@ finish() {
     fi
 }
 
-# Waits for so many lines. Usage: lines FILE COUNT
+# Waits for so many lines in a file, which is there already. Usage: lines FILE COUNT
 lines() {
     tries=0
-    while [ "$(wc -l <"$1")" -lt "$2" ]; do
+    until [ "$(wc -l <"$1")" -ge "$2" ]; do
         tries=$((tries + 1))
         [ "$tries" -lt 300 ] || return 1
         sleep 0.1
@@ -164,6 +164,7 @@ check_heat() {
     fi
     : >"$scratch/log"
     : >"$scratch/heat"
+    : >"$scratch/stderr"
     setsid python3 "$here/answer.py" ps.calibre 4711 >>"$scratch/log" 2>&1 &
     answering=$!
     # It makes heat until nobody looks.
@@ -207,13 +208,22 @@ if ! has lunix; then
 fi
 
 if has natsmqtt && has mosquitto_pub; then
-    setsid natsmqtt --nats "$NATS_URL" --listen 127.0.0.1:0 </dev/null 2>"$scratch/gateway" &
+    # Appended to, and made here: what is opened by a process in the background may not be there yet.
+    : >"$scratch/gateway"
+    setsid natsmqtt --nats "$NATS_URL" --listen 127.0.0.1:0 </dev/null 2>>"$scratch/gateway" &
     gateway=$!
-    if ! lines "$scratch/gateway" 1; then
-        echo "FAILED examples: natsmqtt does not start"
-        exit 1
-    fi
-    port=$(sed -n 's/.*devices connect to 127\.0\.0\.1://p' "$scratch/gateway")
+    port=
+    tries=0
+    until [ -n "$port" ]; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 300 ]; then
+            echo "FAILED examples: natsmqtt does not start"
+            cat "$scratch/gateway" >&2
+            exit 1
+        fi
+        sleep 0.1
+        port=$(sed -n 's/.*devices connect to 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$scratch/gateway")
+    done
 else
     skip sensor "no natsmqtt or no mosquitto-clients here: what it says is published by lunix"
 fi
