@@ -25,6 +25,8 @@ pub(super) struct Gate {
     pub(super) tools: &'static [Tool],
     /// Without these programs some of its tests are skipped, each for itself.
     pub(super) wants: &'static [Tool],
+    /// Whether processes or whole systems run against each other in it, so that chance has a part in what comes out.
+    pub(super) live: bool,
     pub(super) run: fn(&mut Run) -> Result<()>,
 }
 
@@ -35,7 +37,7 @@ impl Gate {
         minutes: u64,
         run: fn(&mut Run) -> Result<()>,
     ) -> Self {
-        Self { name, about, minutes, tools: &[], wants: &[], run }
+        Self { name, about, minutes, tools: &[], wants: &[], live: false, run }
     }
 
     pub(super) const fn with(mut self, tools: &'static [Tool]) -> Self {
@@ -45,6 +47,11 @@ impl Gate {
 
     pub(super) const fn wanting(mut self, tools: &'static [Tool]) -> Self {
         self.wants = tools;
+        self
+    }
+
+    pub(super) const fn live(mut self) -> Self {
+        self.live = true;
         self
     }
 }
