@@ -200,7 +200,7 @@ fn the_real_sys_is_listed_whole() {
     let mut world = World::new();
     world.sysfs.root = "/sys".into();
     let mut client = Client::connect();
-    let look = || rig::devpaths(std::path::Path::new("/sys")).into_iter().collect::<BTreeSet<_>>();
+    let look = || rig::sysfs::devpaths(std::path::Path::new("/sys")).into_iter().collect::<BTreeSet<_>>();
     let before = look();
     world.start_natsdev(&[]);
     let ours: BTreeSet<_> = client.list("hardware.list").into_iter().collect();

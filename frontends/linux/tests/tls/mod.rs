@@ -250,6 +250,13 @@ pub fn secure(stream: TcpStream, config: ClientConfig) -> Client<Secure> {
     Client(StreamOwned::new(session, stream))
 }
 
+/// Whether a handshake comes to an end, and TLS is what is spoken then.
+pub fn shakes_hands(stream: TcpStream, config: ClientConfig) -> bool {
+    let Client(mut secure) = secure(stream, config);
+    let mut byte = [0];
+    secure.write_all(b"CONNECT {}\r\nPING\r\n").is_ok() && matches!(secure.read(&mut byte), Ok(1))
+}
+
 impl<S: Read + Write> Client<S> {
     pub fn say(&mut self, text: &str) {
         self.bytes(text.replace('\n', "\r\n").as_bytes());
