@@ -22,9 +22,14 @@ impl Natsd {
     /// Builds it, optimised.
     pub fn build() -> Result<Self> {
         shell::quiet(shell::cargo().args(["build", "--quiet", "--release", "--package", "lunix"]))?;
+        Self::of(&paths::target().join("release/lunix"))
+    }
+
+    /// The multi-call program `lunix` as natsd.
+    pub fn of(lunix: &Path) -> Result<Self> {
         let scratch = Scratch::new()?;
         let program = scratch.path().join("natsd");
-        symlink(paths::target().join("release/lunix"), &program)?;
+        symlink(lunix, &program)?;
         Ok(Self { program, _scratch: scratch })
     }
 

@@ -61,13 +61,19 @@ pub(super) fn schema(run: &mut Run) -> Result<()> {
     script_run(run, &server, &paths::root().join("tests/schema/run.sh"))
 }
 
-/// The programs that the scripts use, and the server among them, running.
+/// Where the programs are that the scripts use. Nothing here is measured, their optimised builds take minutes, and these
+/// find overflows.
+fn build(run: &mut Run) -> Result<PathBuf> {
+    let packages = ["--package", "lunix", "--package", "lunix-bridge"];
+    run.command(Form::Silent, shell::cargo().arg("build").args(packages))?;
+    Ok(paths::target().join("debug"))
+}
+
+/// A server that runs, and the programs beside it.
 fn server(run: &mut Run) -> Result<Server> {
-    run.command(Form::Silent, shell::cargo().args(["build", "--release", "--package", "lunix"]))?;
-    // Nothing here measures the bridges, and their optimised program takes minutes.
-    run.command(Form::Silent, shell::cargo().args(["build", "--package", "lunix-bridge"]))?;
-    let server = Server::start(&paths::target().join("release/lunix"))?;
-    server.join(&paths::target().join("debug/lunix-bridge"))?;
+    let programs = build(run)?;
+    let server = Server::start(&programs.join("lunix"))?;
+    server.join(&programs.join("lunix-bridge"))?;
     Ok(server)
 }
 
@@ -93,7 +99,7 @@ pub(super) fn leaves(run: &mut Run) -> Result<()> {
             return Ok(());
         }
     };
-    let natsd = Natsd::build()?;
+    let natsd = Natsd::of(&build(run)?.join("lunix"))?;
     networks(run, "leaves", &[("NATSD", natsd.program()), ("NATS_SERVER", &nats_server)])
 }
 
@@ -118,7 +124,7 @@ pub(super) fn differential(run: &mut Run) -> Result<()> {
         run.skip("differential", &format!("{error:#}"));
         return Ok(());
     }
-    let natsd = Natsd::build()?;
+    let natsd = Natsd::of(&build(run)?.join("lunix"))?;
     let plan = Plan { amount: Amount::Seeds(SCRIPTS), seed: 1, house: None };
     let findings = differential::compare(Some(natsd.program()), plan, |_| {})?;
     for difference in &findings.differences {
