@@ -243,6 +243,31 @@ fn packets_of_16_mb() {
     }
 }
 
+#[test]
+fn who_is_refused_hears_why_however_much_it_still_says() {
+    let server = natsd("-1");
+    let gateway = Gateway::start(&server, &[]);
+    let healthy = Healthy::begin(&gateway);
+    let (mut deaf, mut patient) =
+        (gateway.client("deaf", Version::V5), gateway.client("patient", Version::V5));
+    for client in [&mut deaf, &mut patient] {
+        // There is no packet of this type [MQTT 5: 2.1.2].
+        assert!(client.write(&[0, 0]));
+        client.socket().peek(&mut [0]).unwrap();
+        // A reset would be known with the second one.
+        for _ in 0..100 {
+            assert!(client.write(&[b'x'; 1000]));
+        }
+    }
+    let words = patient.next().unwrap();
+    assert!(words.contains("no packet that may be sent here"), "{words}");
+    assert_eq!(patient.socket().read(&mut [0]).unwrap(), 0, "not a reset");
+    drop(patient);
+    // Nobody is waited for in eternity.
+    while deaf.write(&[b'x'; 1000]) {}
+    healthy.end();
+}
+
 /// A NATS server that does nothing after it has heard `stop`, until it is told to; the address, by what it is told, and how
 /// many lines with `m` for a payload it has heard in the end.
 fn slow_server() -> (String, Sender<()>, JoinHandle<usize>) {

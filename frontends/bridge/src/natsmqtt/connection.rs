@@ -65,14 +65,18 @@ impl Connection {
         }
     }
 
-    /// Serves the device until either side ends the connection.
-    pub(super) async fn serve(&mut self, shared: &Shared) {
+    /// Serves the device until either side ends the connection. Whether it was told all there was to say, of which some may still
+    /// be on its way.
+    pub(super) async fn serve(&mut self, shared: &Shared) -> bool {
         let (mut alarm, mut armed) = (None, None);
         loop {
             match self.write(shared) {
                 Ok(Next::On) => {}
-                Ok(Next::End) => return self.stream.finish().await,
-                Err(_) => return,
+                Ok(Next::End) => {
+                    self.stream.finish().await;
+                    return true;
+                }
+                Err(_) => return false,
             }
             // Who has gone takes no last words, and is gone for the others only after them.
             let is_closing = shared.daemon.borrow().gateway.is_closing(self.id);
@@ -103,15 +107,18 @@ impl Connection {
                     };
                     match next {
                         Ok(Next::On) => {}
-                        Ok(Next::End) => return self.stream.finish().await,
-                        Err(_) => return,
+                        Ok(Next::End) => {
+                            self.stream.finish().await;
+                            return false;
+                        }
+                        Err(_) => return false,
                     }
                 }
                 // It may have said something that nobody has read.
                 () = shared.room.notified(), if is_crowded => self.heard = Instant::now(),
                 () = alarmed => {
                     if is_closing {
-                        return;
+                        return false;
                     }
                     if let Some(alarm) = &mut alarm {
                         self.ring(alarm.as_mut(), shared, is_crowded);
@@ -119,6 +126,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Until the device has heard the last words, and gone, or has had the time to.
+    pub(super) async fn linger(&mut self) {
+        self.stream.linger().await;
     }
 
     /// The alarm was set for what was known then; the device may have been heard since.

@@ -38,6 +38,9 @@ const SUBJECTS: usize = 8192;
 /// again a second later.
 const BACKLOG: i32 = 4096;
 
+/// Sockets that are open for their last words alone.
+const LINGERING: usize = 1000;
+
 /// The connection to NATS.
 pub(super) type Nats = Bus<Token, SUBJECTS>;
 
@@ -64,6 +67,8 @@ pub(super) struct Shared {
     pub(super) piece: Cell<Vec<u8>>,
     /// A connection has ended, and with it its descriptor.
     closed: Notify,
+    /// Connections that have ended but for their sockets.
+    lingering: Cell<usize>,
     /// There is something to keep, and all of it is kept.
     pub(super) to_write: Rc<Notify>,
     pub(super) kept: Notify,
@@ -180,6 +185,7 @@ pub(super) fn run(settings: Settings) -> io::Result<()> {
         room,
         piece: Cell::default(),
         closed: Notify::new(),
+        lingering: Cell::new(0),
         to_write,
         kept: Notify::new(),
     });
@@ -251,7 +257,18 @@ async fn accept(listener: TcpListener, listen: Listen, shared: Rc<Shared>) {
             match opened {
                 Some(Ok((transport, who))) => {
                     let mut connection = Connection::new(transport, who, id, wake, &shared.limits);
-                    connection.serve(&shared).await;
+                    let has_last_words = connection.serve(&shared).await;
+                    shared.close(id);
+                    let lingering = shared.lingering.get();
+                    if has_last_words && lingering < LINGERING {
+                        shared.lingering.set(lingering + 1);
+                        // In a box, so that connections that live have no room for it.
+                        Box::pin(connection.linger()).await;
+                        shared.lingering.update(|lingering| lingering - 1);
+                        drop(connection);
+                        shared.closed.notify_waiters();
+                    }
+                    return;
                 }
                 Some(Err(why)) => log::line(Level::Warn, NAME, format_args!("{peer}: {why}")),
                 None => log::line(Level::Debug, NAME, format_args!("{peer}: no handshake in time")),

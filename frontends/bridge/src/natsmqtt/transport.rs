@@ -121,6 +121,27 @@ impl Transport {
             let _ = timeout(FAREWELL, wrapped.finish()).await;
         }
     }
+
+    /// Says by TCP that it was all, and takes what still comes until the device has gone. [`Self::finish`] does it for the others.
+    pub(super) async fn linger(&mut self) {
+        if let Self::Tcp(stream) = self {
+            let _ = timeout(FAREWELL, linger(stream)).await;
+        }
+    }
+}
+
+/// A socket that is closed with something unread takes back what was said last.
+async fn linger(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    loop {
+        stream.readable().await?;
+        match stream::with_shared(|piece| stream.try_read(piece)) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl Wrapped {
@@ -186,7 +207,7 @@ impl Wrapped {
         }
         poll_fn(|context| self.outbox.poll_flush(&mut self.stream, context)).await?;
         self.stream.shutdown().await?;
-        // A socket that is closed with something unread takes back what was said last.
+        // As in `linger`.
         let mut rest = Vec::new();
         while !self.gone && stream::read(&mut self.stream, &mut rest).await? > 0 {
             rest.clear();
