@@ -11,7 +11,8 @@ use std::process::Command;
 
 use lunix_uevent::Uevent;
 
-use crate::rig::{FakeSysfs, World, event, stick};
+use crate::rig::sysfs::FakeSysfs;
+use crate::rig::{World, event, stick};
 
 pub fn ours(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lunix"));
