@@ -150,36 +150,49 @@ fn beginnings(old: &Image) -> Vec<(&'static str, Device)> {
     ]
 }
 
-#[test]
-fn a_cut_at_every_operation_and_another_one_while_it_is_made_good() {
+/// A cut at every operation, and another one while it is made good.
+fn cut_twice(story: Story) {
     // All second cuts are millions, which take minutes; else there is one after each first one, spread evenly over all pairs.
     let all = std::env::var_os("LUNIX_SLOTS_ALL").is_some();
     let (old, new) = (Image::new(1), Image::new(2));
-    for story in [Story::Confirmed, Story::Silent, Story::RolledBack] {
-        let stage = Stage { old: old.clone(), new: new.clone(), story };
-        for (name, begin) in beginnings(&old) {
-            let (mut seen, mut seconds) = (HashSet::new(), 0);
-            let tried = RefCell::new(HashSet::new());
-            let firsts = cut(&stage, &begin, None, |device| {
-                let mut again = device.clone();
-                stage.play(&mut again).unwrap();
-                // What two cuts left alike is followed once.
-                if seen.insert(device.nor.clone()) {
-                    let number = u32::try_from(seen.len()).unwrap();
-                    let one = |count| {
-                        let one = number * SPREAD % count;
-                        tried.borrow_mut().insert(one);
-                        one
-                    };
-                    let pick: Option<&dyn Fn(u32) -> u32> = if all { None } else { Some(&one) };
-                    seconds += cut(&stage, &device, pick, |mut device| stage.play(&mut device).unwrap());
-                }
-            });
-            let (flashes, tried) = (seen.len(), tried.into_inner().len());
-            println!("{name}, {story:?}: {firsts} cuts, {flashes} flashes, {seconds} second cuts");
-            // One each, unless nothing is left to be done, and among them nearly every one that there is.
-            assert!(firsts >= 600 && seconds as usize + 5 >= flashes, "{firsts} cuts, {seconds} second cuts");
-            assert!(all || tried * 10 >= flashes * 9, "{tried} different second cuts");
-        }
+    let stage = Stage { old: old.clone(), new, story };
+    for (name, begin) in beginnings(&old) {
+        let (mut seen, mut seconds) = (HashSet::new(), 0);
+        let tried = RefCell::new(HashSet::new());
+        let firsts = cut(&stage, &begin, None, |device| {
+            let mut again = device.clone();
+            stage.play(&mut again).unwrap();
+            // What two cuts left alike is followed once.
+            if seen.insert(device.nor.clone()) {
+                let number = u32::try_from(seen.len()).unwrap();
+                let one = |count| {
+                    let one = number * SPREAD % count;
+                    tried.borrow_mut().insert(one);
+                    one
+                };
+                let pick: Option<&dyn Fn(u32) -> u32> = if all { None } else { Some(&one) };
+                seconds += cut(&stage, &device, pick, |mut device| stage.play(&mut device).unwrap());
+            }
+        });
+        let (flashes, tried) = (seen.len(), tried.into_inner().len());
+        println!("{name}, {story:?}: {firsts} cuts, {flashes} flashes, {seconds} second cuts");
+        // One each, unless nothing is left to be done, and among them nearly every one that there is.
+        assert!(firsts >= 600 && seconds as usize + 5 >= flashes, "{firsts} cuts, {seconds} second cuts");
+        assert!(all || tried * 10 >= flashes * 9, "{tried} different second cuts");
     }
+}
+
+#[test]
+fn power_cuts_of_an_upgrade_that_is_confirmed() {
+    cut_twice(Story::Confirmed);
+}
+
+#[test]
+fn power_cuts_of_an_upgrade_that_says_nothing() {
+    cut_twice(Story::Silent);
+}
+
+#[test]
+fn power_cuts_of_an_upgrade_that_is_rolled_back() {
+    cut_twice(Story::RolledBack);
 }

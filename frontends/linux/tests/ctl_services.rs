@@ -11,6 +11,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use nats_server::Server;
 use serde_json::Value;
@@ -112,11 +113,17 @@ fn services_are_shown_started_and_stopped() {
     assert_eq!(failed.status.code(), Some(1));
     let said = text(&failed.stdout);
     assert!(said.contains("good: ") && said.contains("ugly: failed (No such file or directory"), "{said}");
-    for verb in ["start", "stop", "restart", "reload"] {
-        let (line, code) = bad(&url, &["services", verb, "nope"]);
-        assert!(line.starts_with("lunix services: nope: nobody knows this service"), "{line}");
-        assert_eq!(code, Some(1));
-    }
+    // A supervisor of a session leaves those to others: each waits for them.
+    thread::scope(|scope| {
+        for verb in ["start", "stop", "restart", "reload"] {
+            let url = &url;
+            scope.spawn(move || {
+                let (line, code) = bad(url, &["services", verb, "nope"]);
+                assert!(line.starts_with("lunix services: nope: nobody knows this service"), "{line}");
+                assert_eq!(code, Some(1));
+            });
+        }
+    });
     assert_eq!(bad(&url, &["services", "status", "nope"]).0, "lunix services: there is no service 'nope'");
 }
 
@@ -245,7 +252,7 @@ impl StandIn {
         }
         let mut writer = stream.try_clone().unwrap();
         let answers: Vec<String> = answers.iter().map(|(_, answer)| (*answer).to_owned()).collect();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             let mut line = String::new();
             while reader.read_line(&mut line).is_ok_and(|length| length > 0) {
                 let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();

@@ -1,6 +1,7 @@
 //! The gates that Cargo runs.
 
 use std::process::Command;
+use std::thread;
 
 use anyhow::Result;
 
@@ -121,6 +122,9 @@ pub(super) fn unit(run: &mut Run) -> Result<()> {
         run.write(&format!("nats-py: {error:#}"));
     }
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    // Most of them wait for others most of the time.
+    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
+    command.arg(format!("--test-threads={threads}"));
     let outcome = run.command(Form::Libtest, &mut command);
     match run.failed_tests() {
         Some(failed) if (1..=UNSTEADY).contains(&failed.len()) => again(run, &mut command, &failed, outcome),
