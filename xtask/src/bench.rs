@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::free_port::free_port;
 use crate::paths::Scratch;
 use crate::{compile, nats, peers, setup, shell};
 
@@ -132,7 +132,7 @@ pub fn memory() -> Result<()> {
     let scratch = Scratch::new()?;
     let mut rows = Vec::new();
 
-    let port = free_port()?;
+    let port = free_port();
     let url = format!("nats://127.0.0.1:{port}");
     let socket = scratch.path().join("natsd.sock");
     let arguments = ["-a", "127.0.0.1", "-p", &port.to_string(), "--socket", &socket.to_string_lossy()];
@@ -146,7 +146,7 @@ pub fn memory() -> Result<()> {
     rows.insert(0, server.row("natsd", "two clients")?);
 
     if let Some(program) = shell::which("nats-server") {
-        let port = free_port()?;
+        let port = free_port();
         let daemon =
             Daemon::start(&program, None, &["-a", "127.0.0.1", "-p", &port.to_string()], World::Ours)?;
         let _clients: Vec<nats::Client> =
@@ -266,10 +266,6 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn udevd() -> Option<PathBuf> {

@@ -5,6 +5,8 @@ mod compile;
 mod differential;
 mod dist;
 mod firmware;
+#[path = "../../frontends/linux/tests/free_port/mod.rs"]
+mod free_port;
 mod fuzz;
 mod image;
 mod nats;

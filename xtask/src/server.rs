@@ -1,7 +1,6 @@
 //! Our own server on this machine, for tests that bring their own clients.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::free_port::free_port;
 use crate::paths::{self, Scratch};
 use crate::{nats, shell};
 
@@ -57,7 +57,7 @@ impl Server {
             symlink(lunix, scratch.path().join(name))?;
         }
         let program = scratch.path().join("natsd");
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = free_port();
         let log = fs::File::create(scratch.path().join("natsd.log"))?;
         let child = Command::new(&program)
             .args(["-a", "127.0.0.1", "-p", &port.to_string(), "--socket"])

@@ -43,8 +43,9 @@ pub fn quiet(command: &mut Command) -> Result<()> {
 
 /// Runs it and returns its standard output.
 pub fn read(command: &mut Command) -> Result<String> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("start `{}`", line(command)))?;
+    // Said again here: who ran it before may have led them elsewhere.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = command.output().with_context(|| format!("start `{}`", line(command)))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -24,11 +24,12 @@ const clients = {
 };
 
 async function freePort() {
-  const probe = net.createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
+  // Below those that the kernel gives to who connects: nobody has it by chance, also while the server is down.
+  const port = 20_000 + Math.floor(12_000 * Math.random());
+  const probe = net.createServer().listen(port, "127.0.0.1");
+  const isFree = await new Promise((resolve) => probe.once("listening", () => resolve(true)).once("error", () => resolve(false)));
   probe.close();
-  return port;
+  return isFree ? port : freePort();
 }
 
 // natsws in front of a server, and where it listens.

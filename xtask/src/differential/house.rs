@@ -1,7 +1,7 @@
 //! natsd and nats-server with the same configuration, side by side.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::free_port::free_port;
 use crate::paths::Scratch;
 use crate::shell;
 
@@ -202,10 +203,7 @@ impl Running {
     fn start(house: &House, command: &mut Command) -> Result<Self> {
         let scratch = Scratch::new()?;
         let config = scratch.path().join("config");
-        let leaves = house
-            .leaf
-            .then(|| TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()))
-            .transpose()?;
+        let leaves = house.leaf.then(|| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let port = leaves.map_or(0, |address| address.port()).to_string();
         fs::write(&config, house.config.replace("LEAF_PORT", &port))?;
         let log = fs::File::create(scratch.path().join("log"))?;

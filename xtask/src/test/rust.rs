@@ -163,3 +163,43 @@ pub(super) fn fuzz_replay(run: &mut Run) -> Result<()> {
     command.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--no-fail-fast", "--", "--show-output"]);
     run.command(Form::Libtest, &mut command)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::paths::Scratch;
+    use crate::test::gate::Tally;
+
+    /// A harness that has a test fail the first time, and each time if `always`.
+    fn harness(folder: &Scratch, always: bool) -> Command {
+        let report = |word: &str, passed, failed| {
+            format!("echo 'test result: {word}. {passed} passed; {failed} failed'")
+        };
+        let fails = format!("printf 'failures:\\n    late\\n\\n'; {}; exit 101", report("FAILED", 6, 1));
+        let again = if always { &fails } else { &report("ok", 1, 0) };
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("if [ -e seen ]; then {again}; else touch seen; {fails}; fi"));
+        command.current_dir(folder.path());
+        command
+    }
+
+    #[test]
+    fn a_test_that_fails_once_is_unsteady_and_one_that_fails_again_is_not() {
+        for (always, expected) in [
+            (false, Tally { passed: 6, unsteady: 1, ..Tally::default() }),
+            (true, Tally { passed: 6, failed: 1, ..Tally::default() }),
+        ] {
+            let scratch = Scratch::new().unwrap();
+            let mut run = Run::new(&scratch.path().join("log"), false, Duration::from_secs(60)).unwrap();
+            let mut command = harness(&scratch, always);
+            let outcome = run.command(Form::Libtest, &mut command);
+            assert!(outcome.is_err());
+            let failed = run.failed_tests().unwrap();
+            assert_eq!(failed, ["late"]);
+            assert_eq!(again(&mut run, &mut command, &failed, outcome).is_err(), always);
+            assert_eq!(run.finish().0, expected);
+        }
+    }
+}

@@ -11,16 +11,16 @@ use serde_json::Value;
 
 use super::gate::Run;
 use super::image::{FIRST, MEMORY, Machine, PATIENCE, boot};
+use crate::free_port::free_port;
 use crate::image;
 use crate::image::board::Board;
 use crate::paths;
-use crate::vm::qemu::free_port;
 
 /// The first board, with natsws and the flash that this needs.
 pub(super) fn check(run: &mut Run) -> Result<()> {
     let name = format!("{} --web: the page, and a toast in it", FIRST.name);
     let image = image::build(Board::of(FIRST.name, true)?)?;
-    let port = free_port()?;
+    let port = free_port();
     let mut machine = boot(&image, MEMORY, Some(port))?;
     match page(port, &machine).and_then(|()| toast(port, &machine)).and_then(|()| memory(run, &mut machine)) {
         Ok(()) => run.pass(&name),

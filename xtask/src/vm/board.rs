@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use lunix_core::slots::{Part, Slot};
 
-use super::qemu::{Qemu, forward, free_port};
+use super::qemu::{Qemu, forward};
+use crate::free_port::free_port;
 use crate::image::board::Board;
 use crate::image::flash;
 use crate::nats;
@@ -88,7 +89,7 @@ impl Running {
         scratch: &Scratch,
         watch: impl FnMut(&[u8]) + Send + 'static,
     ) -> Result<Self> {
-        let nats_port = free_port()?;
+        let nats_port = free_port();
         let network = format!("user,id=net{}", forward(nats_port, boot.page));
         let file = flash.file.display();
         let mut arguments: Vec<String> = Vec::new();

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::qmp::Qmp;
+use crate::free_port::free_port;
 
 /// Where the guest's server listens, seen from inside, and what serves the page.
 const GUEST_NATS_PORT: u16 = 4222;
@@ -52,7 +53,7 @@ impl Qemu {
     /// Starts the machine. `watch` sees what the guest writes to its console, as it comes, in pieces; an
     /// empty piece is the end.
     pub fn start(machine: &Machine, watch: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
-        let nats_port = free_port()?;
+        let nats_port = free_port();
         let nic = format!("user,model=virtio-net-pci{}", forward(nats_port, machine.page));
         let append = format!("console=ttyS0 panic=-1 mitigations=off no_timer_check {}", machine.append);
         let (memory, kernel) = (machine.memory.to_string(), machine.kernel.display().to_string());
@@ -133,14 +134,9 @@ pub fn forward(nats: u16, page: Option<u16>) -> String {
 }
 
 /// The port at which people look for the page, or another one where somebody has that.
-pub fn page_port() -> Result<u16> {
+pub fn page_port() -> u16 {
     let usual = TcpListener::bind(("127.0.0.1", GUEST_PAGE_PORT)).is_ok();
-    if usual { Ok(GUEST_PAGE_PORT) } else { free_port() }
-}
-
-/// A port that was free a moment ago; QEMU cannot choose one itself and say which.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    if usual { GUEST_PAGE_PORT } else { free_port() }
 }
 
 /// The console's lines, kept for waiting and for showing what happened after a failure.

@@ -54,7 +54,7 @@ pub fn board(visit: &Visit) -> Result<()> {
     let scratch = Scratch::under(&paths::target())?;
     let flash = Flash::new(visit.board, &image.flash, &scratch)?;
     let stick = Stick::make(&scratch, 1, Layout::Partition)?;
-    let page = visit.board.web.then(page_port).transpose()?;
+    let page = visit.board.web.then(page_port);
     let boot = Boot { board: visit.board, memory: visit.memory, append: "", page };
     let (sender, inputs) = mpsc::channel();
     listen(sender.clone());
@@ -107,7 +107,7 @@ pub fn run(scene: Scene, web: bool) -> Result<()> {
     let ended = sender.clone();
     let print = move |bytes: &[u8]| print(bytes, &ended);
     if scene == Scene::Events {
-        let page = web.then(page_port).transpose()?;
+        let page = web.then(page_port);
         let mut guest = Guest::boot("", SPECTATE, page, print)?;
         let stick = Stick::make(&guest.scratch, 1, Layout::Partition)?;
         let page = page.map_or(String::new(), |page| format!(" Its page is http://127.0.0.1:{page}/"));

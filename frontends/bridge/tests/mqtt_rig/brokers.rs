@@ -13,6 +13,11 @@ use lunix::natsd::Server;
 
 use crate::mqtt_rig::Nats;
 
+#[path = "../../../linux/tests/free_port/mod.rs"]
+mod free_port;
+
+pub(crate) use free_port::free_port;
+
 /// A loaded machine is slow; none is as slow as this.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -78,10 +83,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A broker; `None` if it is not installed. It takes no port that the kernel chooses, so one that was free is tried, and another

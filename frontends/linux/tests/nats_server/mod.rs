@@ -78,10 +78,9 @@ impl Server {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("Server is ready") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended early");
+        let mut said = String::new();
+        while !said.contains("Server is ready") {
+            assert!(log.read_line(&mut said).unwrap() > 0, "the server ended early: {said}");
         }
         std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
         self.child = Some(child);
