@@ -12,7 +12,8 @@ folder=$(mktemp -d)
 cp "$(readlink -f "$(command -v lunix)")" "$folder/lunix"
 cp "$(readlink -f "$(command -v lunix-bridge)")" "$folder/lunix-bridge"
 export XDG_RUNTIME_DIR="$folder"
-port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
+# Below those that the kernel gives to who connects.
+port=$(python3 -c "import random; print(random.randrange(20000, 32000))")
 desktop=
 unset DBUS_SESSION_BUS_ADDRESS
 if command -v dbus-daemon >/dev/null && command -v notify-send >/dev/null; then
